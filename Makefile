@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Everything that is made goes below build/. "make help" lists the targets.
+
+TOP     := $(CURDIR)
+BUILD   ?= $(TOP)/build
+KERNEL  ?= 6.1
+KERNELS ?= 6.1 6.12
+KDIR    ?=
+DESTDIR ?=
+ONLY    ?=
+UAPI    := $(TOP)/ipvs-fullnat/include/uapi
+
+override BUILD := $(abspath $(BUILD))
+export BUILD KDIR
+
+.DEFAULT_GOAL := all
+MAKEFLAGS += --no-print-directory
+
+all: modules tools
+.PHONY: all
+
+help:
+	@lab/make-help
+.PHONY: help
+
+##@ Build
+## modules: build/<release>/ip_vs_fullnat.ko and toa.ko for KERNEL, or for the tree KDIR
+modules: deps-build
+	@lab/modules $(KERNEL)
+.PHONY: modules
+
+## ip_vs_fullnat, toa: one of the two modules
+ip_vs_fullnat toa: deps-build
+	@lab/modules $(KERNEL) $@
+.PHONY: ip_vs_fullnat toa
+
+## tools: build/ipvsadm/ipvsadm
+tools: deps-build
+	@$(MAKE) -C ipvsadm-patch BUILD=$(BUILD)/ipvsadm UAPI=$(UAPI)
+.PHONY: tools
+
+## install: modules to /lib/modules/.../updates, tool to /usr/local/sbin (DESTDIR)
+install:
+	@lab/install '$(DESTDIR)'
+.PHONY: install
+
+##@ Test
+## check: lint, unit, fuzz smoke and the scenarios on KERNELS; ends with the counts
+check: deps
+	@lab/check $(KERNELS)
+.PHONY: check
+
+## lint: checkpatch, sparse, W=1, shellcheck, Python
+lint: deps-build deps-lint
+	@lab/lint $(KERNELS)
+.PHONY: lint
+
+## unit: unit tests in userspace
+unit: deps-build deps-test
+	@$(MAKE) -C toa/tests unit BUILD=$(BUILD)/tests
+.PHONY: unit
+
+## fuzz: a short run of the fuzzers
+fuzz: deps-build deps-test
+	@$(MAKE) -C toa/tests fuzz BUILD=$(BUILD)/tests
+.PHONY: fuzz
+
+## scenarios: all scenarios in one machine with network namespaces (ONLY=pattern)
+scenarios: deps-build deps-lab modules tools
+	@lab/run-scenarios $(KERNEL) '$(ONLY)'
+.PHONY: scenarios
+
+##@ Play
+## lab: four machines, the whole chain, a table of what everyone saw (SHELL_ON=lb)
+lab: deps-build deps-lab modules tools
+	@lab/run-lab $(KERNEL)
+.PHONY: lab
+
+## shell: a console in one machine with our modules and tool
+shell: deps-build deps-lab modules tools
+	@lab/vm-run $(KERNEL)
+.PHONY: shell
+
+##@ Housekeeping
+## deps: installs the host's missing tools, or says which
+deps:
+	@lab/host-deps
+deps-%:
+	@lab/host-deps $*
+.PHONY: deps
+
+## clean: removes what was built, keeps what was downloaded
+clean:
+	@lab/clean
+## distclean: removes all of build/
+distclean:
+	@lab/clean all
+.PHONY: clean distclean
