@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Compiles wherever the module can: else a probe that fails would say nothing. */
+#include <linux/ftrace.h>
+#include <linux/kprobes.h>
+#include <linux/sysctl.h>
+#include <linux/tracepoint.h>
+#include <net/net_namespace.h>
+
+#if !defined(CONFIG_DYNAMIC_FTRACE) || !defined(CONFIG_KRETPROBES) || !defined(CONFIG_TRACEPOINTS)
+#error "needs CONFIG_DYNAMIC_FTRACE, CONFIG_KRETPROBES and CONFIG_TRACEPOINTS"
+#endif
+#ifndef CONFIG_HAVE_FUNCTION_ARG_ACCESS_API
+#error "needs an architecture with regs_get_kernel_argument()"
+#endif

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What happens to a connection: when it is established, the TOA of the packet
+ * that did it is read, judged and remembered; when somebody asks for the name of
+ * its peer, the remembered client is the answer.
+ */
+#include <linux/in.h>
+#include <linux/in6.h>
+#include <linux/tcp.h>
+#include <net/inet_sock.h>
+#include <net/ipv6.h>
+
+#include "toa.h"
+
+/* The bytes behind the fixed TCP header, which TCP has made linear; NULL if it has not. */
+static const u8 *toa_conn_options(const struct sk_buff *skb, unsigned int *len)
+{
+	const u8 *end = skb_tail_pointer(skb);
+	const struct tcphdr *th;
+	unsigned int hlen;
+
+	if (!skb_transport_header_was_set(skb))
+		return NULL;
+	th = tcp_hdr(skb);
+	if ((const u8 *)(th + 1) > end)
+		return NULL;
+	hlen = th->doff * 4;
+	if (hlen < sizeof(*th) || (const u8 *)th + hlen > end)
+		return NULL;
+	*len = hlen - sizeof(*th);
+	return (const u8 *)(th + 1);
+}
+
+/* Where the packets really come from: the load balancer's local address. */
+static void toa_conn_wire(const struct sock *sk, struct toa_client *wire)
+{
+	memset(wire, 0, sizeof(*wire));
+	wire->port = inet_sk(sk)->inet_dport;
+#if IS_ENABLED(CONFIG_IPV6)
+	if (sk->sk_family == AF_INET6 && !ipv6_addr_v4mapped(&sk->sk_v6_daddr)) {
+		wire->family = AF_INET6;
+		memcpy(wire->addr.v6, &sk->sk_v6_daddr, sizeof(wire->addr.v6));
+		return;
+	}
+#endif
+	wire->family = AF_INET;
+	wire->addr.v4 = inet_sk(sk)->inet_daddr;
+}
+
+static enum toa_stat toa_conn_store(const struct sock *sk, const struct toa_client *client,
+				    const struct toa_client *wire)
+{
+	if (!toa_client_valid(client))
+		return TOA_STAT_BAD_CLIENT;
+	if (client->family == AF_INET6 && sk->sk_family != AF_INET6)
+		return TOA_STAT_BAD_FAMILY;
+
+	switch (toa_table_insert(sk, client, wire)) {
+	case 0:
+		return TOA_STAT_STORED;
+	case -ENOSPC:
+		return TOA_STAT_TABLE_FULL;
+	default:
+		return TOA_STAT_NO_MEMORY;
+	}
+}
+
+/**
+ * toa_conn_established - a connection has become established
+ * @sk: its socket, locked; a listener's child, which nobody has accepted yet
+ * @skb: the packet that did it: the handshake's last ACK, the first data after
+ *	it (TCP_DEFER_ACCEPT), or a SYN with data (TCP Fast Open)
+ *
+ * Softirq, or process context with softirqs off.
+ */
+void toa_conn_established(struct sock *sk, const struct sk_buff *skb)
+{
+	struct net *net = sock_net(sk);
+	struct toa_client client, wire;
+	enum toa_parse_result res;
+	unsigned int len;
+	const u8 *opts;
+	bool trusted;
+
+	toa_table_forget(sk);
+	opts = toa_conn_options(skb, &len);
+	if (!opts)
+		return;
+
+	res = toa_parse(opts, len, TOA_LAYOUT_ALL, &client);
+	toa_conn_wire(sk, &wire);
+	if (unlikely(toa_selftest_owns(sk))) {
+		if (res == TOA_FOUND)
+			toa_conn_store(sk, &client, &wire);
+		return;
+	}
+	trusted = toa_trusted(net, &wire);
+	if (res == TOA_FOUND)
+		toa_count(net, trusted ? toa_conn_store(sk, &client, &wire) : TOA_STAT_UNTRUSTED);
+	else if (res == TOA_MALFORMED)
+		toa_count(net, TOA_STAT_MALFORMED);
+	else if (trusted)
+		toa_count(net, TOA_STAT_ABSENT);
+}
+
+/**
+ * toa_conn_peername - put the client where the kernel has put the wire's source
+ * @sk: the connection; the caller holds a reference
+ * @uaddr: the answer, in kernel memory; its family decides how it looks
+ *
+ * Preemption is off.
+ */
+void toa_conn_peername(const struct sock *sk, struct sockaddr *uaddr)
+{
+	struct toa_client client;
+
+	if (!toa_table_lookup(sk, &client))
+		return;
+
+	if (uaddr->sa_family == AF_INET && client.family == AF_INET) {
+		struct sockaddr_in *sin = (struct sockaddr_in *)uaddr;
+
+		sin->sin_port = client.port;
+		sin->sin_addr.s_addr = client.addr.v4;
+	} else if (uaddr->sa_family == AF_INET6) {
+		struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *)uaddr;
+
+		sin6->sin6_port = client.port;
+		sin6->sin6_scope_id = 0;
+		if (client.family == AF_INET)
+			ipv6_addr_set_v4mapped(client.addr.v4, &sin6->sin6_addr);
+		else
+			memcpy(&sin6->sin6_addr, client.addr.v6, sizeof(sin6->sin6_addr));
+	} else {
+		return;
+	}
+	if (likely(!toa_selftest_owns(sk)))
+		toa_count(sock_net(sk), TOA_STAT_ANSWERED);
+}
