@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Commands, waiting, and verdicts."""
+import dataclasses
+import os
+import signal
+import subprocess
+import time
+
+
+class Failure(Exception):
+    """What a scenario expected did not happen."""
+
+
+class Skip(Exception):
+    """This machine cannot run the scenario; the message says why."""
+
+
+@dataclasses.dataclass
+class Result:
+    """What a command did."""
+    command: str
+    rc: int
+    out: str
+    err: str
+
+    @property
+    def text(self):
+        """All that it said."""
+        return self.out + self.err
+
+
+class CommandFailed(Failure):
+    """A command that should have succeeded did not."""
+
+    def __init__(self, result):
+        self.result = result
+        super().__init__(f'{result.command}: exit status {result.rc}: '
+                         f'{result.text.strip()[-2000:]}')
+
+
+def run(command, *, check=True, timeout=60, stdin='', **options):
+    """Run a command (a line for bash, or a list) to its end. Unless `check` is
+    false, a failure of the command is a failure of the scenario."""
+    argv = ['/bin/bash', '-c', command] if isinstance(command, str) else command
+    shown = command if isinstance(command, str) else ' '.join(command)
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, errors='surrogateescape',
+                          start_new_session=True, **options) as process:
+        try:
+            out, err = process.communicate(stdin, timeout)
+        except subprocess.TimeoutExpired as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise Failure(f'{shown}: not done after {timeout} s') from error
+    result = Result(shown, process.returncode, out, err)
+    if check and result.rc:
+        raise CommandFailed(result)
+    return result
+
+
+def until(condition, timeout=30, what=None):
+    """Poll until the condition is true and return its value. Its exceptions of
+    the kinds that mean "not yet" (OSError, Failure) count as false."""
+    deadline = time.monotonic() + timeout
+    while True:
+        error = None
+        try:
+            value = condition()
+            if value:
+                return value
+        except (OSError, Failure) as caught:
+            error = caught
+        if time.monotonic() > deadline:
+            what = what or getattr(condition, '__doc__', None) or 'the condition'
+            raise Failure(f'not within {timeout} s: {what}' + (f' ({error})' if error else ''))
+        time.sleep(0.02)
+
+
+def check(condition, message):
+    """Fail with the message unless the condition holds."""
+    if not condition:
+        raise Failure(message() if callable(message) else message)
+
+
+def equal(got, wanted, what='value'):
+    """Fail unless both are equal."""
+    if got != wanted:
+        raise Failure(f'{what}: got {got!r}, wanted {wanted!r}')
+
+
+def limit(seconds):
+    """Decorator: how long a scenario may take (default 120 s)."""
+    def mark(function):
+        function.limit = seconds
+        return function
+    return mark

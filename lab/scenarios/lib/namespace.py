@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A network namespace, and what one does in it."""
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+
+from . import basics
+
+CLONE_NEWNET = 0x40000000
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def setns(fd):
+    """Move this thread into a network namespace."""
+    if LIBC.setns(fd, CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), 'setns')
+
+
+class Namespace:
+    """A named network namespace. `with namespace:` moves the calling thread
+    into it: sockets made there stay there."""
+
+    def __init__(self, name, directory):
+        self.name = name
+        self.directory = os.path.join(directory, name)
+        self.entered = []
+        os.makedirs(self.directory, exist_ok=True)
+        basics.run(['ip', 'netns', 'add', name])
+
+    def __enter__(self):
+        before = os.open('/proc/thread-self/ns/net', os.O_RDONLY)
+        inside = os.open(f'/run/netns/{self.name}', os.O_RDONLY)
+        setns(inside)
+        os.close(inside)
+        self.entered.append(before)
+        return self
+
+    def __exit__(self, *_):
+        before = self.entered.pop()
+        setns(before)
+        os.close(before)
+
+    def __repr__(self):
+        return self.name
+
+    def path(self, name):
+        """A file of this namespace's own directory (kept when the test fails)."""
+        return os.path.join(self.directory, name)
+
+    def wrap(self, command):
+        """The command as one to run from outside."""
+        argv = ['/bin/bash', '-c', command] if isinstance(command, str) else command
+        return ['ip', 'netns', 'exec', self.name, *argv]
+
+    def run(self, command, *, check=True, **options):
+        """Run a command to its end; see basics.run."""
+        result = basics.run(self.wrap(command), check=False, **options)
+        shown = command if isinstance(command, str) else ' '.join(command)
+        result.command = f'{self.name}# {shown}'
+        if check and result.rc:
+            raise basics.CommandFailed(result)
+        return result
+
+    def spawn(self, command, log=None, **options):
+        """Start a command in the background; ends with the test. Returns a Popen."""
+        with open(log or self.path('spawn.log'), 'ab') as file:
+            return subprocess.Popen(self.wrap(command), stdin=subprocess.DEVNULL, stdout=file,
+                                    stderr=file, start_new_session=True, **options)
+
+    @staticmethod
+    def stop(process, sig=signal.SIGTERM, timeout=30):
+        """End a spawned command and return its exit status."""
+        process.send_signal(sig)
+        return process.wait(timeout)
+
+    def batch(self, lines):
+        """Run many `ip` commands at once."""
+        basics.run(['ip', '-n', self.name, '-batch', '-'], stdin='\n'.join(lines) + '\n')
+
+    def sysctl(self, name, value=None):
+        """Read or write a sysctl of this namespace."""
+        path = '/proc/sys/' + name.replace('.', '/')
+        with self:
+            if value is None:
+                with open(path, encoding='ascii') as file:
+                    return file.read().strip()
+            with open(path, 'w', encoding='ascii') as file:
+                file.write(str(value))
+        return str(value)
+
+    def proc_net(self, name):
+        """The text of /proc/net/NAME in this namespace."""
+        with self:
+            with open(f'/proc/thread-self/net/{name}', encoding='ascii') as file:
+                return file.read()
+
+    def counters(self, name):
+        """A /proc/net file of "name value" lines as a dictionary."""
+        pairs = (line.split() for line in self.proc_net(name).splitlines())
+        return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}
+
+    def fullnat_stats(self):
+        """Counters of ip_vs_fullnat."""
+        return self.counters('ip_vs_fullnat_stats')
+
+    def toa_stats(self):
+        """Counters of toa."""
+        return self.counters('toa_stats')
+
+    def nft(self, rules):
+        """Load nftables rules."""
+        self.run(['nft', '-f', '-'], stdin=rules)
+
+    def listening(self, port):
+        """Does someone listen on this TCP port?"""
+        suffix = f':{port:04X}'
+        for table in ('tcp', 'tcp6'):
+            for line in self.proc_net(table).splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == '0A' and fields[1].endswith(suffix):
+                    return True
+        return False
+
+    def wait_listening(self, port, timeout=30):
+        """Wait until someone listens."""
+        basics.until(lambda: self.listening(port), timeout, f'{self.name} listens on {port}')
+
+    def socket(self, family=socket.AF_INET, kind=socket.SOCK_STREAM, proto=0):
+        """A socket that belongs to this namespace."""
+        with self:
+            return socket.socket(family, kind, proto)
+
+    def connect(self, address, port, *, source=None, source_port=0, timeout=30):
+        """A TCP connection from here; of a given source address and port."""
+        family = socket.AF_INET6 if ':' in address else socket.AF_INET
+        sock = self.socket(family)
+        sock.settimeout(timeout)
+        try:
+            if source or source_port:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock.bind((source or ('::' if family == socket.AF_INET6 else '0.0.0.0'),
+                           source_port))
+            sock.connect((address, port))
+        except OSError as error:
+            sock.close()
+            raise type(error)(f'{self.name}: connect {address}:{port}: {error}') from error
+        return sock
+
+    def ask(self, address, port, payload=b'', **options):
+        """Connect, send the payload and a FIN, read to the end. Returns
+        (own address and port, answer)."""
+        with self.connect(address, port, **options) as sock:
+            local = sock.getsockname()[:2]
+            if payload:
+                sock.sendall(payload)
+            sock.shutdown(socket.SHUT_WR)
+            answer = b''
+            while True:
+                data = sock.recv(65536)
+                if not data:
+                    return local, answer
+                answer += data

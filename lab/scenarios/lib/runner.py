@@ -1,0 +1,210 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""Runs the scenarios of one file, in the guest:  runner.py FILE [PATTERN]
+
+A scenario is a function test_NAME(t) with a Topology. Each runs in a process of
+its own, with namespaces of its own; afterwards nothing of it may be left, and
+the kernel must not have complained. Prints "ok FILE/NAME", "not ok FILE/NAME:
+why" or "skip FILE/NAME: why"; lines that begin with # explain.
+"""
+import fnmatch
+import importlib.util
+import inspect
+import os
+import re
+import shutil
+import signal
+import sys
+import time
+import traceback
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# pylint: disable=wrong-import-position
+import lib
+from lib import basics
+
+WORK = '/tmp/scenario'
+KEEP = '/lab/failed'
+DEFAULT_LIMIT = 120
+PROBLEM = re.compile(r'BUG:|WARNING:|Oops|Call Trace|refcount_t|possible (recursive|circular)|'
+                     r'unregister_netdevice: waiting|general protection|INFO: (rcu|task)')
+NOISE = re.compile(r'entered \w+ (state|mode)|left \w+ mode|ADDRCONF\(NETDEV|bridge: filtering')
+
+
+class Kmsg:
+    """What the kernel says from now on."""
+
+    def __init__(self):
+        self.fd = os.open('/dev/kmsg', os.O_RDONLY | os.O_NONBLOCK)
+        os.lseek(self.fd, 0, os.SEEK_END)
+
+    def lines(self):
+        """New messages."""
+        found = []
+        while True:
+            try:
+                record = os.read(self.fd, 8192).decode('utf-8', 'replace')
+            except BlockingIOError:
+                return found
+            except BrokenPipeError:     # overwritten before we came
+                continue
+            line = record.partition(';')[2].split('\n')[0]
+            if not NOISE.search(line):
+                found.append('kernel: ' + line)
+
+
+def load(path):
+    """The scenarios of a file, in their order."""
+    spec = importlib.util.spec_from_file_location('scenarios', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    functions = [value for name, value in vars(module).items()
+                 if name.startswith('test_') and inspect.isfunction(value)]
+    return sorted(functions, key=lambda f: f.__code__.co_firstlineno)
+
+
+def in_child(function, directory, report):
+    """Run one scenario and write the verdict to the pipe `report`."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    try:
+        topology = lib.Topology(directory)
+        function(topology)
+        text = 'ok'
+    except basics.Skip as skip:
+        text = f'skip {skip}'
+    except BaseException as error:  # pylint: disable=broad-except
+        reason = str(error).strip() or type(error).__name__
+        if not isinstance(error, (basics.Failure, OSError)):
+            reason = f'{type(error).__name__}: {reason}'
+        frames = traceback.format_exc().strip()
+        text = f'fail {reason}\n{frames}'
+    os.write(report, text.encode('utf-8', 'surrogateescape')[:60000])
+    os._exit(0)
+
+
+def end_children(pgid):
+    """Nothing of a test survives it."""
+    try:
+        os.killpg(pgid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    for name in sorted(os.listdir('/run/netns')):
+        pids = basics.run(['ip', 'netns', 'pids', name], check=False).out.split()
+        for pid in pids:
+            try:
+                os.kill(int(pid), signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        basics.run(['ip', 'netns', 'del', name], check=False)
+
+
+def wait(pid, seconds):
+    """Wait for the child; kill it when it takes too long. True if it ended itself."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if os.waitpid(pid, os.WNOHANG)[0]:
+            return True
+        time.sleep(0.02)
+    os.killpg(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return False
+
+
+def run_one(function, directory):
+    """(verdict, reason, details) of one scenario."""
+    os.makedirs('/run/netns', exist_ok=True)
+    kmsg = Kmsg()
+    receive, report = os.pipe()
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        os.setpgid(0, 0)
+        os.close(receive)
+        in_child(function, directory, report)
+    try:
+        os.setpgid(pid, pid)
+    except OSError:
+        pass
+    os.close(report)
+    seconds = getattr(function, 'limit', DEFAULT_LIMIT)
+    ended = wait(pid, seconds)
+    end_children(pid)
+    text = os.read(receive, 65536).decode('utf-8', 'surrogateescape')
+    os.close(receive)
+    said = kmsg.lines()
+    complaints = [line for line in said if PROBLEM.search(line)]
+    if complaints:
+        return 'not ok', f'the kernel says: {complaints[0]}', '\n'.join(said)
+    if not ended:
+        return 'not ok', f'not done after {seconds} s', '\n'.join(said)
+    if text == 'ok':
+        return 'ok', '', ''
+    if text.startswith('skip '):
+        return 'skip', text[5:], ''
+    reason, _, details = text.partition('\n')
+    return 'not ok', reason.removeprefix('fail ') or 'died', details + '\n' + '\n'.join(said)
+
+
+def keep(directory, name):
+    """Keep what a failed test left: logs and captures."""
+    target = os.path.join(KEEP, name)
+    shutil.rmtree(target, ignore_errors=True)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    shutil.copytree(directory, target, ignore_dangling_symlinks=True)
+    print(f'# logs and captures: {target}')
+
+
+def unload():
+    """Our modules leave when nobody uses them: the sign that nothing leaked."""
+    with open('/proc/modules', encoding='ascii') as file:
+        loaded = {line.split()[0] for line in file}
+    for module in ('toa', 'ip_vs_fullnat'):
+        if module in loaded:
+            basics.until(
+                lambda m=module: basics.run(['rmmod', m], timeout=60).rc == 0,
+                30, f'rmmod {module}')
+
+
+def wanted(pattern, stem, name):
+    """Does the pattern select this scenario?"""
+    full = f'{stem}/{name}'
+    if not pattern:
+        return True
+    if any(c in pattern for c in '*?['):
+        return any(fnmatch.fnmatch(text, pattern) for text in (full, stem, name))
+    return pattern in full
+
+
+def main():
+    """Run the scenarios of a file."""
+    path = sys.argv[1]
+    pattern = sys.argv[2] if len(sys.argv) > 2 else ''
+    stem = os.path.basename(path).removesuffix('.py')
+    ran = 0
+    for function in load(path):
+        name = function.__name__.removeprefix('test_')
+        if not wanted(pattern, stem, name):
+            continue
+        ran += 1
+        directory = os.path.join(WORK, name)
+        began = time.monotonic()
+        verdict, reason, details = run_one(function, directory)
+        seconds = time.monotonic() - began
+        reason = ': ' + ' '.join(reason.split()) if reason else ''
+        print(f'{verdict} {stem}/{name}{reason}', flush=True)
+        print(f'# {seconds:.1f} s', flush=True)
+        if verdict == 'not ok':
+            for line in details.splitlines():
+                print('# ' + line)
+            keep(directory, f'{stem}/{name}')
+        shutil.rmtree(directory, ignore_errors=True)
+    if ran:
+        try:
+            unload()
+            print(f'ok {stem}/nothing_left')
+        except basics.Failure as failure:
+            print(f'not ok {stem}/nothing_left: {" ".join(str(failure).split())}')
+
+
+if __name__ == '__main__':
+    main()
