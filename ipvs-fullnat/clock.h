@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The clocks behind the sequence numbers and timestamps that a real server
+ * sees. All clients that share a local address must look like one host to it,
+ * one whose ISNs (RFC 6528) and TCP timestamps (RFC 7323) never run backwards:
+ * only then does the server's TIME_WAIT give way to a new SYN on the same port.
+ */
+#ifndef FNAT_CLOCK_H
+#define FNAT_CLOCK_H
+
+#include <linux/siphash.h>
+#include <linux/types.h>
+
+struct fnat_flow;
+struct fnat_portmap;
+
+/* Keys the two clocks of a namespace. */
+struct fnat_secret {
+	siphash_key_t isn;
+	siphash_key_t ts;
+};
+
+/*
+ * How far senders have run ahead of a clock on one (LIP, RS). Modulo 2^32 like
+ * what they measure, so a mark counts only for FNAT_MARK_LIFE after it was
+ * made: longer than any TIME_WAIT on the server, shorter than half a turn of
+ * the ISN clock (137 s). Written under the lock of the port map; a reader
+ * without it may see a mark that is just being made, which is one that it
+ * might as well have missed.
+ */
+struct fnat_mark {
+	u32 value;
+	unsigned long made;	/* jiffies */
+	bool valid;
+};
+
+#define FNAT_MARK_LIFE	(120 * HZ)
+
+void fnat_secret_init(struct fnat_secret *secret);
+u32 fnat_clock_isn(const struct fnat_flow *f, const struct fnat_portmap *pm);
+u32 fnat_clock_tsval(const struct fnat_flow *f, const struct fnat_portmap *pm);
+void fnat_clock_flow_ends(struct fnat_flow *f, struct fnat_portmap *pm);
+
+#endif

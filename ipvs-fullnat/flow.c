@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The table of flows. One table for all namespaces, as ip_vs has it: flows
+ * outlive their namespace's part of this module by a moment (net.h).
+ *
+ * Lookups run under RCU in any context. Changes take the lock of one bucket
+ * group, in softirq or with BH off.
+ */
+#include <linux/jhash.h>
+#include <linux/mm.h>
+#include <linux/moduleparam.h>
+#include <linux/random.h>
+#include <linux/slab.h>
+#include <net/netns/hash.h>
+
+#include "flow.h"
+#include "seam.h"
+
+#define FNAT_FLOW_LOCKS		1024	/* power of two */
+#define FNAT_FLOW_BITS_MIN	10
+#define FNAT_FLOW_BITS_MAX	24
+
+static unsigned int flow_tab_bits;
+module_param(flow_tab_bits, uint, 0444);
+MODULE_PARM_DESC(flow_tab_bits,
+		 "log2 of the buckets of the flow table, 10..24; default by memory, 2 KiB of RAM for each byte of table");
+
+static struct hlist_head *flow_tab;
+static spinlock_t *flow_locks;
+static u32 flow_seed;
+static struct kmem_cache *flow_cache;
+static atomic_t flow_count;
+
+unsigned int fnat_flow_count(void)
+{
+	return atomic_read(&flow_count);
+}
+
+static unsigned int flow_tab_default_bits(void)
+{
+	u64 buckets = ((u64)totalram_pages() << PAGE_SHIFT) / 2048 / sizeof(*flow_tab);
+
+	return clamp_t(unsigned int, ilog2(buckets | 1), 14, 20);
+}
+
+/* Process context. */
+int fnat_flow_tab_init(void)
+{
+	unsigned int i;
+
+	if (!flow_tab_bits)
+		flow_tab_bits = flow_tab_default_bits();
+	if (flow_tab_bits < FNAT_FLOW_BITS_MIN || flow_tab_bits > FNAT_FLOW_BITS_MAX) {
+		pr_err("flow_tab_bits=%u is out of range, it must be %u..%u\n",
+		       flow_tab_bits, FNAT_FLOW_BITS_MIN, FNAT_FLOW_BITS_MAX);
+		return -EINVAL;
+	}
+	flow_seed = get_random_u32();
+
+	flow_cache = kmem_cache_create("fnat_flow", sizeof(struct fnat_flow), 0,
+				       SLAB_HWCACHE_ALIGN, NULL);
+	if (!flow_cache)
+		return -ENOMEM;
+	flow_tab = kvcalloc(BIT(flow_tab_bits), sizeof(*flow_tab), GFP_KERNEL);
+	flow_locks = kvmalloc_array(FNAT_FLOW_LOCKS, sizeof(*flow_locks), GFP_KERNEL);
+	if (!flow_tab || !flow_locks) {
+		kvfree(flow_locks);
+		kvfree(flow_tab);
+		kmem_cache_destroy(flow_cache);
+		return -ENOMEM;
+	}
+	for (i = 0; i < FNAT_FLOW_LOCKS; i++)
+		spin_lock_init(&flow_locks[i]);
+	return 0;
+}
+
+/* Process context, after rcu_barrier(): no flow is left. */
+void fnat_flow_tab_exit(void)
+{
+	kvfree(flow_locks);
+	kvfree(flow_tab);
+	kmem_cache_destroy(flow_cache);
+}
+
+static u32 addr_fold(const union nf_inet_addr *addr, u8 af)
+{
+	if (af == AF_INET)
+		return (__force u32)addr->ip;
+	return jhash2((__force const u32 *)addr->ip6, 4, flow_seed);
+}
+
+static u32 tuple_hash(const struct net *net, const struct fnat_tuple *t)
+{
+	u32 ports = (__force u32)t->sport << 16 | (__force u32)t->dport;
+	u32 hash = jhash_3words(addr_fold(&t->saddr, t->af), addr_fold(&t->daddr, t->af),
+				ports, flow_seed ^ t->protocol ^ net_hash_mix(net));
+
+	return hash & (BIT(flow_tab_bits) - 1);
+}
+
+static spinlock_t *bucket_lock(u32 hash)
+{
+	return &flow_locks[hash & (FNAT_FLOW_LOCKS - 1)];
+}
+
+static void flow_tuple(const struct fnat_flow *f, enum fnat_dir dir, struct fnat_tuple *t)
+{
+	bool request = dir == FNAT_DIR_REQUEST;
+
+	t->af = f->af;
+	t->protocol = f->protocol;
+	t->saddr = request ? f->caddr : f->daddr;
+	t->daddr = request ? f->vaddr : f->laddr;
+	t->sport = request ? f->cport : f->dport;
+	t->dport = request ? f->vport : f->lport;
+}
+
+static bool addr_equal(const union nf_inet_addr *a, const union nf_inet_addr *b, u8 af)
+{
+	if (af == AF_INET)
+		return a->ip == b->ip;
+	return nf_inet_addr_cmp(a, b);
+}
+
+static bool flow_has_tuple(const struct fnat_flow *f, enum fnat_dir dir, const struct net *net,
+			   const struct fnat_tuple *t)
+{
+	bool request = dir == FNAT_DIR_REQUEST;
+
+	return t->sport == (request ? f->cport : f->dport) &&
+	       t->dport == (request ? f->vport : f->lport) &&
+	       t->af == f->af && t->protocol == f->protocol && f->net == net &&
+	       addr_equal(&t->saddr, request ? &f->caddr : &f->daddr, t->af) &&
+	       addr_equal(&t->daddr, request ? &f->vaddr : &f->laddr, t->af);
+}
+
+static struct fnat_flow *node_flow(struct fnat_flow_node *n)
+{
+	return container_of(n, struct fnat_flow, node[n->dir]);
+}
+
+static struct fnat_flow *bucket_find(u32 hash, const struct net *net, const struct fnat_tuple *t,
+				     enum fnat_dir *dir)
+{
+	struct fnat_flow_node *n;
+
+	hlist_for_each_entry_rcu(n, &flow_tab[hash], hnode,
+				 lockdep_is_held(bucket_lock(hash))) {
+		if (flow_has_tuple(node_flow(n), n->dir, net, t)) {
+			*dir = n->dir;
+			return node_flow(n);
+		}
+	}
+	return NULL;
+}
+
+/* The flow that a packet belongs to. Under RCU; no reference is taken. */
+struct fnat_flow *fnat_flow_find(const struct net *net, const struct fnat_tuple *t,
+				 enum fnat_dir *dir)
+{
+	return bucket_find(tuple_hash(net, t), net, t, dir);
+}
+
+/* Softirq or BH off. NULL when there is no memory. */
+struct fnat_flow *fnat_flow_alloc(void)
+{
+	struct fnat_flow *f = kmem_cache_zalloc(flow_cache, GFP_ATOMIC);
+
+	BUILD_BUG_ON(sizeof(struct fnat_flow) > 256);
+	if (!f)
+		return NULL;
+	f->node[FNAT_DIR_REQUEST].dir = FNAT_DIR_REQUEST;
+	f->node[FNAT_DIR_REPLY].dir = FNAT_DIR_REPLY;
+	spin_lock_init(&f->lock);
+	INIT_LIST_HEAD(&f->port_list);
+	atomic_inc(&flow_count);
+	return f;
+}
+
+/*
+ * Two CPUs that see the same SYN at once may both make a connection of it.
+ * The first flow with this ISN that is not closed has it; any other flow that
+ * still holds the tuple belongs to a connection that ip_vs is replacing.
+ */
+static bool flow_is_twin(const struct fnat_flow *old, const struct fnat_flow *new)
+{
+	return old->tcp.has_client_isn && new->tcp.has_client_isn &&
+	       old->tcp.client_isn == new->tcp.client_isn && !fnat_seam_is_closed(old->cp);
+}
+
+/* False: another connection has this client's packets already. Softirq or BH off. */
+bool fnat_flow_hash_request(struct fnat_flow *f)
+{
+	struct fnat_flow *old;
+	struct fnat_tuple t;
+	enum fnat_dir dir;
+	bool unique = true;
+	u32 hash;
+
+	flow_tuple(f, FNAT_DIR_REQUEST, &t);
+	hash = tuple_hash(f->net, &t);
+	spin_lock_bh(bucket_lock(hash));
+	old = bucket_find(hash, f->net, &t, &dir);
+	if (old && dir == FNAT_DIR_REQUEST) {
+		if (flow_is_twin(old, f))
+			unique = false;
+		else
+			hlist_del_init_rcu(&old->node[FNAT_DIR_REQUEST].hnode);
+	}
+	if (unique)
+		hlist_add_head_rcu(&f->node[FNAT_DIR_REQUEST].hnode, &flow_tab[hash]);
+	spin_unlock_bh(bucket_lock(hash));
+	return unique;
+}
+
+/* The port map has made sure that the tuple is free. Softirq or BH off. */
+void fnat_flow_hash_reply(struct fnat_flow *f)
+{
+	struct fnat_tuple t;
+	u32 hash;
+
+	flow_tuple(f, FNAT_DIR_REPLY, &t);
+	hash = tuple_hash(f->net, &t);
+	spin_lock_bh(bucket_lock(hash));
+	hlist_add_head_rcu(&f->node[FNAT_DIR_REPLY].hnode, &flow_tab[hash]);
+	spin_unlock_bh(bucket_lock(hash));
+}
+
+/* Does nothing if it is not hashed. Softirq or BH off. */
+void fnat_flow_unhash(struct fnat_flow *f, enum fnat_dir dir)
+{
+	struct fnat_tuple t;
+	u32 hash;
+
+	flow_tuple(f, dir, &t);
+	hash = tuple_hash(f->net, &t);
+	spin_lock_bh(bucket_lock(hash));
+	hlist_del_init_rcu(&f->node[dir].hnode);
+	spin_unlock_bh(bucket_lock(hash));
+}
+
+static void flow_free_rcu(struct rcu_head *rcu)
+{
+	kmem_cache_free(flow_cache, container_of(rcu, struct fnat_flow, rcu));
+	atomic_dec(&flow_count);
+}
+
+/* Ends the flow: no packet finds it any more, its port is free. BH off. */
+void fnat_flow_free(struct fnat_flow *f)
+{
+	fnat_flow_unhash(f, FNAT_DIR_REQUEST);
+	fnat_port_release(f);
+	call_rcu(&f->rcu, flow_free_rcu);
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A flow is what FULLNAT adds to a connection of ip_vs: the local address and
+ * port, and what is needed to rewrite TCP. It lives exactly as long as its
+ * ip_vs_conn (see seam.c) and is found by the tuple of a packet in either
+ * direction:
+ *
+ *	request	C:cp -> VIP:vp	becomes	LIP:lp -> RS:rp
+ *	reply	RS:rp -> LIP:lp	becomes	VIP:vp -> C:cp
+ */
+#ifndef FNAT_FLOW_H
+#define FNAT_FLOW_H
+
+#include <linux/netfilter.h>
+#include <linux/rculist.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <net/net_namespace.h>
+
+#include "port.h"
+
+struct ip_vs_conn;
+
+enum fnat_dir {
+	FNAT_DIR_REQUEST,
+	FNAT_DIR_REPLY,
+};
+
+/* Addresses and ports as a packet carries them. */
+struct fnat_tuple {
+	union nf_inet_addr saddr;
+	union nf_inet_addr daddr;
+	__be16 sport;
+	__be16 dport;
+	u8 af;
+	u8 protocol;
+};
+
+struct fnat_flow_node {
+	struct hlist_node hnode;	/* RCU; pprev is NULL when not hashed */
+	u8 dir;				/* enum fnat_dir */
+};
+
+/* What is added to the client's numbers to make the RS's (modulo 2^32). */
+struct fnat_tcp_offsets {
+	u32 seq;
+	u32 ts;
+};
+
+/* See tcp.c. Fields are written under fnat_flow.lock where it says so; single
+ * words are read without it.
+ */
+struct fnat_tcp {
+	struct fnat_tcp_offsets off;		/* lock */
+	struct fnat_tcp_offsets pending_off;	/* lock; valid if has_pending */
+	u32 client_isn;		/* lock; of the SYN that "off" was made for */
+	u32 pending_isn;	/* lock */
+	u32 rs_isn;		/* lock; valid if has_rs_isn */
+	u32 seq_end;		/* highest end of a request, as the RS sees it */
+	u32 tsval;		/* last TSval of a request, as the RS sees it */
+	u8 has_client_isn;	/* lock; began with a SYN */
+	u8 has_pending;		/* lock */
+	u8 has_rs_isn;		/* lock; the RS has answered the current SYN */
+	u8 has_tsval;
+	u8 opened;		/* lock; the client has acknowledged rs_isn */
+	u8 accepted;		/* lock; the RS has proved it: no more TOA */
+	u8 toa_sent;		/* lock; at least one packet carried the TOA */
+	u8 toa_kind;		/* TOA_KIND_*, 0 = off; constant */
+	u8 timestamps;		/* enum fnat_timestamps; constant */
+};
+
+struct fnat_flow {
+	struct fnat_flow_node node[2];	/* by enum fnat_dir */
+	struct net *net;		/* compared, never followed */
+	struct ip_vs_conn *cp;		/* freed after the flow */
+	union nf_inet_addr caddr;
+	union nf_inet_addr vaddr;
+	union nf_inet_addr laddr;
+	union nf_inet_addr daddr;
+	__be16 cport;
+	__be16 vport;
+	__be16 lport;
+	__be16 dport;
+	u8 af;
+	u8 protocol;
+	u8 port_state;			/* enum fnat_port_state; portmap lock */
+	spinlock_t lock;		/* tcp; softirq and BH off */
+	struct fnat_tcp tcp;
+	struct fnat_portmap *portmap;	/* holds a reference */
+	struct list_head port_list;	/* portmap lock; by port_state */
+	unsigned long created;		/* jiffies, when it got its port */
+	struct rcu_head rcu;
+};
+
+int fnat_flow_tab_init(void);
+void fnat_flow_tab_exit(void);
+
+struct fnat_flow *fnat_flow_alloc(void);
+bool fnat_flow_hash_request(struct fnat_flow *f);
+void fnat_flow_hash_reply(struct fnat_flow *f);
+void fnat_flow_unhash(struct fnat_flow *f, enum fnat_dir dir);
+void fnat_flow_free(struct fnat_flow *f);
+struct fnat_flow *fnat_flow_find(const struct net *net, const struct fnat_tuple *t,
+				 enum fnat_dir *dir);
+unsigned int fnat_flow_count(void);
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * Control interface of ip_vs_fullnat: one generic-netlink family per network
+ * namespace. This header is the contract; the module and the patched ipvsadm
+ * include it, nothing else defines these numbers.
+ *
+ * Every command needs CAP_NET_ADMIN in the user namespace that owns the
+ * network namespace. Parsing is strict: an unknown or malformed attribute is
+ * refused with a sentence in the extended ACK, and nothing is changed.
+ *
+ * The message tree ("*" = required, "?" = optional, "<" = only in answers):
+ *
+ *   FULLNAT_CMD_SET_SERVICE     create the declaration or change it
+ *     FULLNAT_A_SERVICE *       nest: the key and the options below
+ *   FULLNAT_CMD_DEL_SERVICE     remove the declaration and its pool
+ *     FULLNAT_A_SERVICE *       nest: the key
+ *   FULLNAT_CMD_GET_SERVICE     do: one declaration; dump: all of them
+ *     FULLNAT_A_SERVICE * (do)  nest: the key; the answer carries options and
+ *                               counters as well
+ *   FULLNAT_CMD_ADD_LADDR       add local addresses to a pool
+ *   FULLNAT_CMD_DEL_LADDR       remove local addresses from a pool
+ *     FULLNAT_A_SERVICE ?       nest: the key; absent: the default pool
+ *     FULLNAT_A_LADDR *         nest
+ *   FULLNAT_CMD_GET_LADDR       dump only: the local addresses of every pool,
+ *     FULLNAT_A_SERVICE ?       or of one service's
+ *     FULLNAT_A_LADDR <         one message for each address; without
+ *                               FULLNAT_A_SERVICE it is in the default pool
+ *   FULLNAT_CMD_FLUSH           remove all declarations and all pools
+ *
+ *   FULLNAT_A_SERVICE
+ *     FULLNAT_SVC_A_FAMILY *    u16: AF_INET or AF_INET6
+ *     FULLNAT_SVC_A_PROTOCOL    u16: IPPROTO_TCP      } either these three
+ *     FULLNAT_SVC_A_ADDR        4 or 16 bytes         }
+ *     FULLNAT_SVC_A_PORT        be16, 0 = all ports   }
+ *     FULLNAT_SVC_A_FWMARK      u32, not 0              or this one
+ *     FULLNAT_SVC_A_TOA_V4 ?    u8: kind for IPv4 clients: 200, 254, 0 = off
+ *     FULLNAT_SVC_A_TOA_V6 ?    u8: kind for IPv6 clients: 253, 254, 0 = off
+ *     FULLNAT_SVC_A_TIMESTAMPS? u8: enum fullnat_timestamps
+ *     FULLNAT_SVC_A_LADDRS <    u32: local addresses in its own pool
+ *     FULLNAT_SVC_A_CONNS <     u64: connections that got a local port
+ *     FULLNAT_SVC_A_EXHAUSTED < u64: packets dropped because no local address
+ *                               had a free port
+ *     FULLNAT_SVC_A_NO_LADDR <  u64: packets dropped because the pool was
+ *                               empty or held no local address of this host
+ *
+ *   FULLNAT_A_LADDR
+ *     FULLNAT_LADDR_A_FAMILY *    u16: AF_INET or AF_INET6
+ *     FULLNAT_LADDR_A_ADDR *      4 or 16 bytes
+ *     FULLNAT_LADDR_A_ADDR_END ?  4 or 16 bytes: the last address of a range
+ *                                 (inclusive, at most FULLNAT_LADDR_RANGE_MAX
+ *                                 addresses)
+ *     FULLNAT_LADDR_A_PORT_MIN ?  u16, 1..65535, default 1025
+ *     FULLNAT_LADDR_A_PORT_MAX ?  u16, PORT_MIN..65535, default 65535
+ *     FULLNAT_LADDR_A_LOCAL <     u8: 1 = an address of this host; only these
+ *                                 are used for new connections
+ *     FULLNAT_LADDR_A_CONNS <     u32: connections that hold a port now
+ *     FULLNAT_LADDR_A_CONFLICTS < u64: ports found taken while searching
+ *     FULLNAT_LADDR_A_TAKEOVERS < u64: ports taken over from connections that
+ *                                 were closed or half-open
+ *     FULLNAT_LADDR_A_EXHAUSTED < u64: times that no port was left for a
+ *                                 real server
+ *
+ * Declarations outlive the services of ip_vs: they may name a service that
+ * ip_vs does not have yet and an address that is not local yet. Saying the
+ * same thing twice succeeds and changes nothing.
+ *
+ * Errors (errno and extended ACK):
+ *   EINVAL  missing, contradictory or out-of-range attribute
+ *   ENOENT  no such service declared, or no such address in the pool
+ *   EEXIST  the address is already declared with other ports
+ *   E2BIG   range of more than FULLNAT_LADDR_RANGE_MAX addresses
+ *   EOPNOTSUPP  protocol or family that this version does not forward
+ *   ENOMEM
+ */
+#ifndef _UAPI_LINUX_IP_VS_FULLNAT_H
+#define _UAPI_LINUX_IP_VS_FULLNAT_H
+
+#define FULLNAT_GENL_NAME	"IPVS_FULLNAT"
+#define FULLNAT_GENL_VERSION	1
+
+/* The forwarding method in IPVS_DEST_ATTR_FWD_METHOD and in the connection
+ * flags: the number that Alibaba LVS and DPVS use; ip_vs itself has no name
+ * for it.
+ */
+#define IP_VS_CONN_F_FULLNAT	0x0005
+
+/* Addresses that one FULLNAT_CMD_ADD_LADDR may name. */
+#define FULLNAT_LADDR_RANGE_MAX	65536
+
+#define FULLNAT_PORT_MIN_DEFAULT	1025
+#define FULLNAT_PORT_MAX_DEFAULT	65535
+
+enum fullnat_cmd {
+	FULLNAT_CMD_UNSPEC,
+	FULLNAT_CMD_SET_SERVICE,
+	FULLNAT_CMD_DEL_SERVICE,
+	FULLNAT_CMD_GET_SERVICE,
+	FULLNAT_CMD_ADD_LADDR,
+	FULLNAT_CMD_DEL_LADDR,
+	FULLNAT_CMD_GET_LADDR,
+	FULLNAT_CMD_FLUSH,
+	__FULLNAT_CMD_MAX,
+};
+
+#define FULLNAT_CMD_MAX (__FULLNAT_CMD_MAX - 1)
+
+enum fullnat_attr {
+	FULLNAT_A_UNSPEC,
+	FULLNAT_A_SERVICE,	/* nest: enum fullnat_svc_attr */
+	FULLNAT_A_LADDR,	/* nest: enum fullnat_laddr_attr */
+	__FULLNAT_A_MAX,
+};
+
+#define FULLNAT_A_MAX (__FULLNAT_A_MAX - 1)
+
+enum fullnat_svc_attr {
+	FULLNAT_SVC_A_UNSPEC,
+	FULLNAT_SVC_A_FAMILY,		/* u16 */
+	FULLNAT_SVC_A_PROTOCOL,		/* u16 */
+	FULLNAT_SVC_A_ADDR,		/* 4 or 16 bytes, network order */
+	FULLNAT_SVC_A_PORT,		/* be16 */
+	FULLNAT_SVC_A_FWMARK,		/* u32 */
+	FULLNAT_SVC_A_TOA_V4,		/* u8 */
+	FULLNAT_SVC_A_TOA_V6,		/* u8 */
+	FULLNAT_SVC_A_TIMESTAMPS,	/* u8, enum fullnat_timestamps */
+	FULLNAT_SVC_A_LADDRS,		/* u32, answer */
+	FULLNAT_SVC_A_CONNS,		/* u64, answer */
+	FULLNAT_SVC_A_EXHAUSTED,	/* u64, answer */
+	FULLNAT_SVC_A_NO_LADDR,		/* u64, answer */
+	FULLNAT_SVC_A_PAD,
+	__FULLNAT_SVC_A_MAX,
+};
+
+#define FULLNAT_SVC_A_MAX (__FULLNAT_SVC_A_MAX - 1)
+
+enum fullnat_laddr_attr {
+	FULLNAT_LADDR_A_UNSPEC,
+	FULLNAT_LADDR_A_FAMILY,		/* u16 */
+	FULLNAT_LADDR_A_ADDR,		/* 4 or 16 bytes, network order */
+	FULLNAT_LADDR_A_ADDR_END,	/* 4 or 16 bytes, network order */
+	FULLNAT_LADDR_A_PORT_MIN,	/* u16 */
+	FULLNAT_LADDR_A_PORT_MAX,	/* u16 */
+	FULLNAT_LADDR_A_LOCAL,		/* u8, answer */
+	FULLNAT_LADDR_A_CONNS,		/* u32, answer */
+	FULLNAT_LADDR_A_CONFLICTS,	/* u64, answer */
+	FULLNAT_LADDR_A_TAKEOVERS,	/* u64, answer */
+	FULLNAT_LADDR_A_EXHAUSTED,	/* u64, answer */
+	FULLNAT_LADDR_A_PAD,
+	__FULLNAT_LADDR_A_MAX,
+};
+
+#define FULLNAT_LADDR_A_MAX (__FULLNAT_LADDR_A_MAX - 1)
+
+/* What happens to the TCP timestamps of a client (RFC 7323). */
+enum fullnat_timestamps {
+	/* Shifted per flow, so that each (LIP, RS) sees one clock that never
+	 * runs backwards. The default.
+	 */
+	FULLNAT_TIMESTAMPS_REWRITE,
+	/* Taken out of the SYN: the connection runs without timestamps. */
+	FULLNAT_TIMESTAMPS_STRIP,
+	/* Left as the client sent them. */
+	FULLNAT_TIMESTAMPS_PASS,
+	__FULLNAT_TIMESTAMPS_MAX,
+};
+
+#define FULLNAT_TIMESTAMPS_MAX (__FULLNAT_TIMESTAMPS_MAX - 1)
+
+#endif /* _UAPI_LINUX_IP_VS_FULLNAT_H */

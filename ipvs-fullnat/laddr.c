@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Local addresses and pools. Changes come from the control plane, in process
+ * context under fnat_net.lock; the data path reads under RCU.
+ */
+#include <linux/jhash.h>
+#include <linux/mm.h>
+#include <linux/netlink.h>
+#include <linux/slab.h>
+#include <net/route.h>
+#include <uapi/linux/ip_vs_fullnat.h>
+
+#include "laddr.h"
+#include "net.h"
+#include "port.h"
+
+#define FNAT_GC_INTERVAL	(60 * HZ)
+
+static u32 laddr_hash(u8 af, const union nf_inet_addr *addr)
+{
+	return jhash2((__force const u32 *)addr->ip6, af == AF_INET ? 1 : 4, af) &
+	       (FNAT_LADDR_HASH_SIZE - 1);
+}
+
+static bool laddr_is(const struct fnat_laddr *laddr, u8 af, const union nf_inet_addr *addr)
+{
+	return laddr->af == af && nf_inet_addr_cmp(&laddr->addr, addr);
+}
+
+/* Under RCU or fnat_net.lock. The unused bytes of an IPv4 address are 0. */
+struct fnat_laddr *fnat_laddr_find(const struct fnat_net *fn, u8 af,
+				   const union nf_inet_addr *addr)
+{
+	struct fnat_laddr *laddr;
+
+	hlist_for_each_entry_rcu(laddr, &fn->laddr_hash[laddr_hash(af, addr)], hnode,
+				 lockdep_is_held(&fn->lock))
+		if (laddr_is(laddr, af, addr))
+			return laddr;
+	return NULL;
+}
+
+/*
+ * Is the port ours, so that a packet to it that belongs to no flow must not
+ * reach the LB itself? With the default range all ports are; an address with
+ * a range of its own is shared with the LB, which has the other ports.
+ */
+bool fnat_laddr_owns(const struct fnat_laddr *laddr, __be16 port)
+{
+	u16 p = ntohs(port);
+
+	if (!READ_ONCE(laddr->pools))
+		return false;
+	return READ_ONCE(laddr->whole) ||
+	       (p >= READ_ONCE(laddr->port_min) && p <= READ_ONCE(laddr->port_max));
+}
+
+/* Under RCU. An AnyIP route (ip route add local PREFIX dev lo) counts as well. */
+bool fnat_laddr_is_local(const struct fnat_net *fn, u8 af, const union nf_inet_addr *addr)
+{
+	return af == AF_INET && inet_addr_type(fn->net, addr->ip) == RTN_LOCAL;
+}
+
+void fnat_laddr_put(struct fnat_laddr *laddr)
+{
+	if (refcount_dec_and_test(&laddr->refcnt))
+		kfree_rcu(laddr, rcu);
+}
+
+static struct fnat_laddr *laddr_create(struct fnat_net *fn, u8 af,
+				       const union nf_inet_addr *addr)
+{
+	struct fnat_laddr *laddr = kzalloc(sizeof(*laddr), GFP_KERNEL);
+
+	if (!laddr)
+		return NULL;
+	refcount_set(&laddr->refcnt, 1);	/* the table's */
+	laddr->af = af;
+	laddr->addr = *addr;
+	laddr->secret = fn->secret;
+	spin_lock_init(&laddr->lock);
+	INIT_LIST_HEAD(&laddr->portmaps);
+	hlist_add_head_rcu(&laddr->hnode, &fn->laddr_hash[laddr_hash(af, addr)]);
+	return laddr;
+}
+
+static bool is_default_range(u16 port_min, u16 port_max)
+{
+	return port_min == FULLNAT_PORT_MIN_DEFAULT && port_max == FULLNAT_PORT_MAX_DEFAULT;
+}
+
+static void laddr_set_range(struct fnat_laddr *laddr, u16 port_min, u16 port_max)
+{
+	WRITE_ONCE(laddr->port_min, port_min);
+	WRITE_ONCE(laddr->port_max, port_max);
+	WRITE_ONCE(laddr->whole, is_default_range(port_min, port_max));
+	WRITE_ONCE(laddr->range_gen, laddr->range_gen + 1);
+}
+
+/* Only when no pool and no connection needs it any more. */
+static void laddr_forget_unused(struct fnat_laddr *laddr)
+{
+	if (laddr->pools || !list_empty(&laddr->portmaps))
+		return;
+	hlist_del_rcu(&laddr->hnode);
+	fnat_laddr_put(laddr);
+}
+
+static struct fnat_pool *pool_get(struct fnat_net *fn, struct fnat_pool __rcu **poolp)
+{
+	return rcu_dereference_protected(*poolp, lockdep_is_held(&fn->lock));
+}
+
+static struct fnat_pool *pool_alloc(unsigned int count)
+{
+	struct fnat_pool *pool = kvzalloc(struct_size(pool, laddr, count), GFP_KERNEL);
+
+	if (pool)
+		pool->count = count;
+	return pool;
+}
+
+static bool pool_has(const struct fnat_pool *pool, const struct fnat_laddr *laddr)
+{
+	unsigned int i;
+
+	for (i = 0; pool && i < pool->count; i++)
+		if (pool->laddr[i] == laddr)
+			return true;
+	return false;
+}
+
+/* The n-th address after the first of a range. */
+static union nf_inet_addr addr_plus(u8 af, const union nf_inet_addr *addr, u32 n)
+{
+	union nf_inet_addr a = *addr;
+	unsigned int word = af == AF_INET ? 0 : 3;
+	u64 sum = (u64)ntohl(a.ip6[word]) + n;
+
+	a.ip6[word] = htonl((u32)sum);
+	/* at most FULLNAT_LADDR_RANGE_MAX: one carry, which netlink.c has ruled out for IPv4 */
+	while (sum >> 32 && word--) {
+		sum = (u64)ntohl(a.ip6[word]) + 1;
+		a.ip6[word] = htonl((u32)sum);
+	}
+	return a;
+}
+
+/* An address that is in use somewhere keeps its ports. */
+static int spec_check(const struct fnat_net *fn, const struct fnat_laddr_spec *spec,
+		      struct netlink_ext_ack *extack)
+{
+	unsigned int i;
+
+	for (i = 0; i < spec->count; i++) {
+		union nf_inet_addr a = addr_plus(spec->af, &spec->addr, i);
+		const struct fnat_laddr *laddr = fnat_laddr_find(fn, spec->af, &a);
+
+		if (laddr && laddr->pools &&
+		    (laddr->port_min != spec->port_min || laddr->port_max != spec->port_max)) {
+			NL_SET_ERR_MSG(extack,
+				       "the local address is already declared with other ports: remove it from every pool first");
+			return -EEXIST;
+		}
+	}
+	return 0;
+}
+
+static void pool_put_laddrs(struct fnat_pool *pool, unsigned int from)
+{
+	unsigned int i;
+
+	for (i = from; i < pool->count; i++) {
+		struct fnat_laddr *laddr = pool->laddr[i];
+
+		WRITE_ONCE(laddr->pools, laddr->pools - 1);
+		laddr_forget_unused(laddr);
+		fnat_laddr_put(laddr);
+	}
+}
+
+static int pool_append(struct fnat_net *fn, struct fnat_pool *pool, unsigned int *count,
+		       u8 af, const union nf_inet_addr *addr)
+{
+	struct fnat_laddr *laddr = fnat_laddr_find(fn, af, addr);
+
+	if (!laddr)
+		laddr = laddr_create(fn, af, addr);
+	if (!laddr)
+		return -ENOMEM;
+	refcount_inc(&laddr->refcnt);
+	WRITE_ONCE(laddr->pools, laddr->pools + 1);
+	pool->laddr[(*count)++] = laddr;
+	return 0;
+}
+
+/**
+ * fnat_pool_add - add addresses to a pool
+ * @fn: the namespace, its lock held
+ * @poolp: where the pool hangs; NULL there is an empty pool
+ * @spec: what to add; addresses that are in the pool already stay in it
+ * @extack: gets the sentence for the user
+ *
+ * All or nothing. Return: 0, -EEXIST, -ENOMEM.
+ */
+int fnat_pool_add(struct fnat_net *fn, struct fnat_pool __rcu **poolp,
+		  const struct fnat_laddr_spec *spec, struct netlink_ext_ack *extack)
+{
+	struct fnat_pool *old = pool_get(fn, poolp), *new;
+	unsigned int i, kept = old ? old->count : 0, count = kept;
+	int err = spec_check(fn, spec, extack);
+
+	if (err)
+		return err;
+	new = pool_alloc(kept + spec->count);
+	if (!new)
+		return -ENOMEM;
+	if (old)
+		memcpy(new->laddr, old->laddr, kept * sizeof(*new->laddr));
+	for (i = 0; i < spec->count && !err; i++) {
+		union nf_inet_addr a = addr_plus(spec->af, &spec->addr, i);
+		const struct fnat_laddr *laddr = fnat_laddr_find(fn, spec->af, &a);
+
+		if (!laddr || !pool_has(old, laddr))
+			err = pool_append(fn, new, &count, spec->af, &a);
+	}
+	new->count = count;
+	if (err || count == kept) {
+		pool_put_laddrs(new, kept);
+		kvfree(new);
+		return err;
+	}
+	for (i = kept; i < count; i++)
+		if (new->laddr[i]->port_min != spec->port_min ||
+		    new->laddr[i]->port_max != spec->port_max)
+			laddr_set_range(new->laddr[i], spec->port_min, spec->port_max);
+	rcu_assign_pointer(*poolp, new);
+	if (old)
+		kvfree_rcu(old, rcu);
+	return 0;
+}
+
+static bool spec_has(const struct fnat_laddr_spec *spec, const struct fnat_laddr *laddr)
+{
+	unsigned int word = laddr->af == AF_INET ? 0 : 3;
+
+	if (laddr->af != spec->af)
+		return false;
+	if (word && memcmp(laddr->addr.ip6, addr_plus(spec->af, &spec->addr,
+						      ntohl(laddr->addr.ip6[3]) -
+						      ntohl(spec->addr.ip6[3])).ip6, 12))
+		return false;
+	return ntohl(laddr->addr.ip6[word]) - ntohl(spec->addr.ip6[word]) < spec->count;
+}
+
+/**
+ * fnat_pool_del - remove addresses from a pool
+ * @fn: the namespace, its lock held
+ * @poolp: where the pool hangs
+ * @spec: what to remove; ports are ignored
+ * @extack: gets the sentence for the user
+ *
+ * Connections that use an address go on (it drains). All or nothing.
+ * Return: 0, -ENOENT if one of the addresses is not in the pool, -ENOMEM.
+ */
+int fnat_pool_del(struct fnat_net *fn, struct fnat_pool __rcu **poolp,
+		  const struct fnat_laddr_spec *spec, struct netlink_ext_ack *extack)
+{
+	struct fnat_pool *old = pool_get(fn, poolp), *new, *gone;
+	unsigned int i, found = 0, kept = 0;
+
+	for (i = 0; old && i < old->count; i++)
+		found += spec_has(spec, old->laddr[i]);
+	if (found < spec->count) {
+		NL_SET_ERR_MSG(extack, "no such local address in this pool");
+		return -ENOENT;
+	}
+	new = pool_alloc(old->count - found);
+	gone = pool_alloc(found);
+	if (!new || !gone) {
+		kvfree(new);
+		kvfree(gone);
+		return -ENOMEM;
+	}
+	for (i = 0, found = 0; i < old->count; i++) {
+		if (spec_has(spec, old->laddr[i]))
+			gone->laddr[found++] = old->laddr[i];
+		else
+			new->laddr[kept++] = old->laddr[i];
+	}
+	rcu_assign_pointer(*poolp, new);
+	synchronize_rcu();	/* nobody allocates from the old pool any more */
+	pool_put_laddrs(gone, 0);
+	kvfree(gone);
+	kvfree(old);
+	return 0;
+}
+
+/* Empties the pool; connections go on. The caller holds fnat_net.lock. */
+void fnat_pool_clear(struct fnat_net *fn, struct fnat_pool __rcu **poolp)
+{
+	struct fnat_pool *pool = pool_get(fn, poolp);
+
+	if (!pool)
+		return;
+	rcu_assign_pointer(*poolp, NULL);
+	synchronize_rcu();
+	pool_put_laddrs(pool, 0);
+	kvfree(pool);
+}
+
+static void laddr_gc(struct work_struct *work)
+{
+	struct fnat_net *fn = container_of(to_delayed_work(work), struct fnat_net, gc_work);
+	struct fnat_laddr *laddr;
+	struct hlist_node *next;
+	unsigned int i;
+
+	mutex_lock(&fn->lock);
+	for (i = 0; i < FNAT_LADDR_HASH_SIZE; i++) {
+		hlist_for_each_entry_safe(laddr, next, &fn->laddr_hash[i], hnode) {
+			fnat_portmap_gc(laddr, false);
+			laddr_forget_unused(laddr);
+		}
+		cond_resched();
+	}
+	mutex_unlock(&fn->lock);
+	schedule_delayed_work(&fn->gc_work, FNAT_GC_INTERVAL);
+}
+
+void fnat_laddr_net_init(struct fnat_net *fn)
+{
+	INIT_DELAYED_WORK(&fn->gc_work, laddr_gc);
+	schedule_delayed_work(&fn->gc_work, FNAT_GC_INTERVAL);
+}
+
+/* After the pools: drops the table's references; flows keep theirs. */
+void fnat_laddr_net_exit(struct fnat_net *fn)
+{
+	struct fnat_laddr *laddr;
+	struct hlist_node *next;
+	unsigned int i;
+
+	cancel_delayed_work_sync(&fn->gc_work);
+	for (i = 0; i < FNAT_LADDR_HASH_SIZE; i++) {
+		hlist_for_each_entry_safe(laddr, next, &fn->laddr_hash[i], hnode) {
+			fnat_portmap_gc(laddr, true);
+			hlist_del_rcu(&laddr->hnode);
+			fnat_laddr_put(laddr);
+		}
+	}
+}

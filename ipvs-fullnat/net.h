@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the module keeps for each network namespace. Created and destroyed with
+ * the namespace (or the module), in process context; the data path reads it
+ * under RCU.
+ *
+ * The namespace's exit runs before ip_vs drops its connections, and each of
+ * these still holds a flow. Whatever a flow refers to (struct fnat_laddr,
+ * struct fnat_portmap) is therefore counted by references of its own, and the
+ * end of a flow touches nothing of this struct.
+ */
+#ifndef FNAT_NET_H
+#define FNAT_NET_H
+
+#include <linux/mutex.h>
+#include <linux/rcupdate.h>
+#include <linux/workqueue.h>
+#include <net/net_namespace.h>
+#include <net/netns/generic.h>
+
+#include "clock.h"
+#include "stats.h"
+#include "sysctl.h"
+
+#define FNAT_SVC_HASH_SIZE	256
+#define FNAT_LADDR_HASH_SIZE	256
+
+struct fnat_pool;
+
+struct fnat_net {
+	struct net *net;
+	struct fnat_stats __percpu *stats;
+	struct fnat_sysctl sysctl;
+	struct fnat_secret secret;
+
+	struct mutex lock;	/* serialises all changes of the tables below */
+	struct hlist_head svc_hash[FNAT_SVC_HASH_SIZE];	/* RCU */
+	struct hlist_head laddr_hash[FNAT_LADDR_HASH_SIZE];	/* RCU */
+	struct fnat_pool __rcu *default_pool;
+	unsigned int svc_count;
+	unsigned int gen;	/* of the tables, for consistent dumps */
+
+	struct delayed_work gc_work;	/* frees port maps that nobody uses */
+};
+
+extern unsigned int fnat_net_id;
+
+static inline struct fnat_net *fnat_net(const struct net *net)
+{
+	return net_generic(net, fnat_net_id);
+}
+
+#endif

@@ -1,0 +1,668 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The generic-netlink family IPVS_FULLNAT; its contract is
+ * include/uapi/linux/ip_vs_fullnat.h. Process context; fnat_net.lock serialises.
+ */
+#include <linux/in.h>
+#include <linux/module.h>
+#include <net/genetlink.h>
+#include <net/sock.h>
+#include <uapi/linux/ip_vs_fullnat.h>
+
+#include "compat.h"
+#include "laddr.h"
+#include "net.h"
+#include "netlink.h"
+#include "service.h"
+#include "toa_wire.h"
+
+static struct genl_family fnat_family;
+
+static const struct nla_policy svc_policy[FULLNAT_SVC_A_MAX + 1] = {
+	[FULLNAT_SVC_A_FAMILY] = { .type = NLA_U16 },
+	[FULLNAT_SVC_A_PROTOCOL] = { .type = NLA_U16 },
+	[FULLNAT_SVC_A_ADDR] = { .type = NLA_BINARY, .len = sizeof(struct in6_addr) },
+	[FULLNAT_SVC_A_PORT] = { .type = NLA_U16 },
+	[FULLNAT_SVC_A_FWMARK] = { .type = NLA_U32 },
+	[FULLNAT_SVC_A_TOA_V4] = { .type = NLA_U8 },
+	[FULLNAT_SVC_A_TOA_V6] = { .type = NLA_U8 },
+	[FULLNAT_SVC_A_TIMESTAMPS] = NLA_POLICY_MAX(NLA_U8, FULLNAT_TIMESTAMPS_MAX),
+};
+
+static const struct nla_policy laddr_policy[FULLNAT_LADDR_A_MAX + 1] = {
+	[FULLNAT_LADDR_A_FAMILY] = { .type = NLA_U16 },
+	[FULLNAT_LADDR_A_ADDR] = { .type = NLA_BINARY, .len = sizeof(struct in6_addr) },
+	[FULLNAT_LADDR_A_ADDR_END] = { .type = NLA_BINARY, .len = sizeof(struct in6_addr) },
+	[FULLNAT_LADDR_A_PORT_MIN] = NLA_POLICY_MIN(NLA_U16, 1),
+	[FULLNAT_LADDR_A_PORT_MAX] = NLA_POLICY_MIN(NLA_U16, 1),
+};
+
+static const struct nla_policy fnat_policy[FULLNAT_A_MAX + 1] = {
+	[FULLNAT_A_SERVICE] = NLA_POLICY_NESTED(svc_policy),
+	[FULLNAT_A_LADDR] = NLA_POLICY_NESTED(laddr_policy),
+};
+
+/* The family's own address length; 0: a family that we do not forward. */
+static unsigned int addr_len(u16 af)
+{
+	return af == AF_INET ? sizeof(struct in_addr) : 0;
+}
+
+static int parse_family(const struct nlattr *nla, struct netlink_ext_ack *extack, u16 *af)
+{
+	if (!nla) {
+		NL_SET_ERR_MSG(extack, "the address family is missing");
+		return -EINVAL;
+	}
+	*af = nla_get_u16(nla);
+	if (addr_len(*af))
+		return 0;
+	NL_SET_ERR_MSG_ATTR(extack, nla, "FULLNAT is for IPv4 only in this version");
+	return -EOPNOTSUPP;
+}
+
+static int parse_addr(const struct nlattr *nla, u16 af, struct netlink_ext_ack *extack,
+		      union nf_inet_addr *addr)
+{
+	memset(addr, 0, sizeof(*addr));
+	if (nla_len(nla) != addr_len(af)) {
+		NL_SET_ERR_MSG_ATTR(extack, nla, "the address is not of the given family");
+		return -EINVAL;
+	}
+	memcpy(addr, nla_data(nla), nla_len(nla));
+	return 0;
+}
+
+static int parse_svc_tuple(struct nlattr **tb, struct netlink_ext_ack *extack,
+			   struct fnat_svc_key *key)
+{
+	if (!tb[FULLNAT_SVC_A_PROTOCOL] || !tb[FULLNAT_SVC_A_ADDR] || !tb[FULLNAT_SVC_A_PORT]) {
+		NL_SET_ERR_MSG(extack,
+			       "a service is named by protocol, address and port, or by a fwmark");
+		return -EINVAL;
+	}
+	key->protocol = nla_get_u16(tb[FULLNAT_SVC_A_PROTOCOL]);
+	if (key->protocol != IPPROTO_TCP) {
+		NL_SET_ERR_MSG_ATTR(extack, tb[FULLNAT_SVC_A_PROTOCOL],
+				    "FULLNAT is for TCP only in this version");
+		return -EOPNOTSUPP;
+	}
+	key->port = nla_get_be16(tb[FULLNAT_SVC_A_PORT]);
+	return parse_addr(tb[FULLNAT_SVC_A_ADDR], key->af, extack, &key->addr);
+}
+
+static int parse_svc_key(struct nlattr **tb, struct netlink_ext_ack *extack,
+			 struct fnat_svc_key *key)
+{
+	int err;
+
+	memset(key, 0, sizeof(*key));
+	err = parse_family(tb[FULLNAT_SVC_A_FAMILY], extack, &key->af);
+	if (err)
+		return err;
+	if (!tb[FULLNAT_SVC_A_FWMARK])
+		return parse_svc_tuple(tb, extack, key);
+	if (tb[FULLNAT_SVC_A_PROTOCOL] || tb[FULLNAT_SVC_A_ADDR] || tb[FULLNAT_SVC_A_PORT]) {
+		NL_SET_ERR_MSG_ATTR(extack, tb[FULLNAT_SVC_A_FWMARK],
+				    "a fwmark service has no protocol, address or port");
+		return -EINVAL;
+	}
+	key->fwmark = nla_get_u32(tb[FULLNAT_SVC_A_FWMARK]);
+	if (!key->fwmark) {
+		NL_SET_ERR_MSG_ATTR(extack, tb[FULLNAT_SVC_A_FWMARK], "the fwmark cannot be 0");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int parse_service(struct nlattr *nla, struct nlattr **tb, struct netlink_ext_ack *extack,
+			 struct fnat_svc_key *key)
+{
+	int err;
+
+	if (!nla) {
+		NL_SET_ERR_MSG(extack, "the service is missing");
+		return -EINVAL;
+	}
+	err = nla_parse_nested(tb, FULLNAT_SVC_A_MAX, nla, svc_policy, extack);
+	return err ? : parse_svc_key(tb, extack, key);
+}
+
+/* Is there a row in the wire format for this kind and family? 0 = off. */
+static int parse_toa_kind(const struct nlattr *nla, unsigned int len,
+			  struct netlink_ext_ack *extack, u8 *kind)
+{
+	if (!nla)
+		return 0;
+	*kind = nla_get_u8(nla);
+	if (!*kind || toa_layout(*kind, len))
+		return 0;
+	if (len == TOA_LEN_V4)
+		NL_SET_ERR_MSG_ATTR(extack, nla,
+				    "unknown TOA kind for IPv4: it is 200, 254 or 0 (off)");
+	else
+		NL_SET_ERR_MSG_ATTR(extack, nla,
+				    "unknown TOA kind for IPv6: it is 253, 254 or 0 (off)");
+	return -EINVAL;
+}
+
+static int parse_svc_options(struct nlattr **tb, struct netlink_ext_ack *extack,
+			     struct fnat_svc_options *opt)
+{
+	int err = parse_toa_kind(tb[FULLNAT_SVC_A_TOA_V4], TOA_LEN_V4, extack, &opt->toa_v4);
+
+	if (!err)
+		err = parse_toa_kind(tb[FULLNAT_SVC_A_TOA_V6], TOA_LEN_V6, extack, &opt->toa_v6);
+	if (!err && tb[FULLNAT_SVC_A_TIMESTAMPS])
+		opt->timestamps = nla_get_u8(tb[FULLNAT_SVC_A_TIMESTAMPS]);
+	return err;
+}
+
+/* How many addresses from addr to the end of the range; 0: none, or too many. */
+static u64 range_count(u16 af, const union nf_inet_addr *addr, const union nf_inet_addr *end)
+{
+	unsigned int word = af == AF_INET ? 0 : 3;
+
+	if (af == AF_INET6 && memcmp(addr->ip6, end->ip6, 12))
+		return 0;
+	if (ntohl(end->ip6[word]) < ntohl(addr->ip6[word]))
+		return 0;
+	return (u64)ntohl(end->ip6[word]) - ntohl(addr->ip6[word]) + 1;
+}
+
+static int parse_laddr_range(struct nlattr **tb, struct netlink_ext_ack *extack,
+			     struct fnat_laddr_spec *spec)
+{
+	const struct nlattr *nla = tb[FULLNAT_LADDR_A_ADDR_END];
+	union nf_inet_addr end;
+	u64 count;
+	int err;
+
+	spec->count = 1;
+	if (!nla)
+		return 0;
+	err = parse_addr(nla, spec->af, extack, &end);
+	if (err)
+		return err;
+	count = range_count(spec->af, &spec->addr, &end);
+	if (!count) {
+		NL_SET_ERR_MSG_ATTR(extack, nla,
+				    "the range ends before it begins, or is too wide");
+		return -EINVAL;
+	}
+	if (count > FULLNAT_LADDR_RANGE_MAX) {
+		NL_SET_ERR_MSG_ATTR(extack, nla, "a range can have 65536 addresses at most");
+		return -E2BIG;
+	}
+	spec->count = count;
+	return 0;
+}
+
+static int parse_laddr_ports(struct nlattr **tb, struct netlink_ext_ack *extack,
+			     struct fnat_laddr_spec *spec)
+{
+	const struct nlattr *min = tb[FULLNAT_LADDR_A_PORT_MIN];
+	const struct nlattr *max = tb[FULLNAT_LADDR_A_PORT_MAX];
+
+	spec->port_min = min ? nla_get_u16(min) : FULLNAT_PORT_MIN_DEFAULT;
+	spec->port_max = max ? nla_get_u16(max) : FULLNAT_PORT_MAX_DEFAULT;
+	if (spec->port_min <= spec->port_max)
+		return 0;
+	NL_SET_ERR_MSG_ATTR(extack, min ? : max, "the port range ends before it begins");
+	return -EINVAL;
+}
+
+static int parse_laddr(const struct nlattr *nla, struct netlink_ext_ack *extack,
+		       struct fnat_laddr_spec *spec)
+{
+	struct nlattr *tb[FULLNAT_LADDR_A_MAX + 1];
+	u16 af;
+	int err;
+
+	if (!nla) {
+		NL_SET_ERR_MSG(extack, "the local address is missing");
+		return -EINVAL;
+	}
+	err = nla_parse_nested(tb, FULLNAT_LADDR_A_MAX, nla, laddr_policy, extack);
+	if (!err)
+		err = parse_family(tb[FULLNAT_LADDR_A_FAMILY], extack, &af);
+	if (err)
+		return err;
+	if (!tb[FULLNAT_LADDR_A_ADDR]) {
+		NL_SET_ERR_MSG_ATTR(extack, nla, "the local address has no address");
+		return -EINVAL;
+	}
+	spec->af = af;
+	err = parse_addr(tb[FULLNAT_LADDR_A_ADDR], af, extack, &spec->addr);
+	if (!err)
+		err = parse_laddr_range(tb, extack, spec);
+	if (!err)
+		err = parse_laddr_ports(tb, extack, spec);
+	return err;
+}
+
+/* No packet comes from these: 0/8, loopback, multicast, broadcast. */
+static int check_laddr(const struct fnat_laddr_spec *spec, const struct nlattr *nla,
+		       struct netlink_ext_ack *extack)
+{
+	u32 first = ntohl(spec->addr.ip), last = first + spec->count - 1;
+
+	if (first >> 24 && (last >> 24 < 127 || first >> 24 > 127) && last >> 28 < 0xe)
+		return 0;
+	NL_SET_ERR_MSG_ATTR(extack, nla,
+			    "not a unicast address that other hosts could answer to");
+	return -EINVAL;
+}
+
+static int cmd_set_service(struct sk_buff *skb, struct genl_info *info)
+{
+	struct fnat_net *fn = fnat_net(genl_info_net(info));
+	struct fnat_svc_options opt = fnat_svc_default_options;
+	struct nlattr *tb[FULLNAT_SVC_A_MAX + 1];
+	struct fnat_service *svc;
+	struct fnat_svc_key key;
+	int err;
+
+	err = parse_service(info->attrs[FULLNAT_A_SERVICE], tb, info->extack, &key);
+	if (err)
+		return err;
+	mutex_lock(&fn->lock);
+	svc = fnat_service_get(fn, &key);
+	if (svc)
+		opt = svc->opt;
+	err = parse_svc_options(tb, info->extack, &opt);
+	if (!err && svc)
+		svc->opt = opt;
+	else if (!err && !fnat_service_create(fn, &key, &opt))
+		err = -ENOMEM;
+	fn->gen++;
+	mutex_unlock(&fn->lock);
+	return err;
+}
+
+/* The declaration that a message names; NULL: none, and the user is told. */
+static struct fnat_service *find_service(struct fnat_net *fn, struct nlattr *nla,
+					 const struct fnat_svc_key *key,
+					 struct netlink_ext_ack *extack)
+{
+	struct fnat_service *svc = fnat_service_get(fn, key);
+
+	if (!svc)
+		NL_SET_ERR_MSG_ATTR(extack, nla,
+				    "the service is not declared FULLNAT: declare it with ipvsadm -A ... --fullnat");
+	return svc;
+}
+
+static int cmd_del_service(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *nla = info->attrs[FULLNAT_A_SERVICE], *tb[FULLNAT_SVC_A_MAX + 1];
+	struct fnat_net *fn = fnat_net(genl_info_net(info));
+	struct fnat_service *svc;
+	struct fnat_svc_key key;
+	int err;
+
+	err = parse_service(nla, tb, info->extack, &key);
+	if (err)
+		return err;
+	mutex_lock(&fn->lock);
+	svc = find_service(fn, nla, &key, info->extack);
+	if (svc)
+		fnat_service_delete(fn, svc);
+	fn->gen++;
+	mutex_unlock(&fn->lock);
+	return svc ? 0 : -ENOENT;
+}
+
+static int cmd_flush(struct sk_buff *skb, struct genl_info *info)
+{
+	struct fnat_net *fn = fnat_net(genl_info_net(info));
+
+	mutex_lock(&fn->lock);
+	fnat_service_flush(fn);
+	fn->gen++;
+	mutex_unlock(&fn->lock);
+	return 0;
+}
+
+typedef int (*pool_change_fn)(struct fnat_net *fn, struct fnat_pool __rcu **poolp,
+			      const struct fnat_laddr_spec *spec,
+			      struct netlink_ext_ack *extack);
+
+/* Adds to or removes from the pool that the message names. */
+static int change_pool(struct genl_info *info, pool_change_fn change)
+{
+	struct nlattr *nla = info->attrs[FULLNAT_A_SERVICE], *tb[FULLNAT_SVC_A_MAX + 1];
+	struct fnat_net *fn = fnat_net(genl_info_net(info));
+	struct fnat_service *svc = NULL;
+	struct fnat_laddr_spec spec;
+	struct fnat_svc_key key;
+	int err = 0;
+
+	if (nla)
+		err = parse_service(nla, tb, info->extack, &key);
+	if (!err)
+		err = parse_laddr(info->attrs[FULLNAT_A_LADDR], info->extack, &spec);
+	if (!err)
+		err = check_laddr(&spec, info->attrs[FULLNAT_A_LADDR], info->extack);
+	if (!err && nla && !key.fwmark && key.af != spec.af) {
+		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[FULLNAT_A_LADDR],
+				    "the local address is not of the service's family");
+		err = -EINVAL;
+	}
+	if (err)
+		return err;
+
+	mutex_lock(&fn->lock);
+	if (nla)
+		svc = find_service(fn, nla, &key, info->extack);
+	if (nla && !svc)
+		err = -ENOENT;
+	else
+		err = change(fn, svc ? &svc->pool : &fn->default_pool, &spec, info->extack);
+	fn->gen++;
+	mutex_unlock(&fn->lock);
+	return err;
+}
+
+static int cmd_add_laddr(struct sk_buff *skb, struct genl_info *info)
+{
+	return change_pool(info, fnat_pool_add);
+}
+
+static int cmd_del_laddr(struct sk_buff *skb, struct genl_info *info)
+{
+	return change_pool(info, fnat_pool_del);
+}
+
+static int put_svc_key(struct sk_buff *msg, const struct fnat_svc_key *key)
+{
+	if (nla_put_u16(msg, FULLNAT_SVC_A_FAMILY, key->af))
+		return -EMSGSIZE;
+	if (key->fwmark)
+		return nla_put_u32(msg, FULLNAT_SVC_A_FWMARK, key->fwmark);
+	if (nla_put_u16(msg, FULLNAT_SVC_A_PROTOCOL, key->protocol) ||
+	    nla_put(msg, FULLNAT_SVC_A_ADDR, addr_len(key->af), &key->addr) ||
+	    nla_put_be16(msg, FULLNAT_SVC_A_PORT, key->port))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int put_counter(struct sk_buff *msg, int attr, int pad, const atomic64_t *counter)
+{
+	return nla_put_u64_64bit(msg, attr, atomic64_read(counter), pad);
+}
+
+static int put_service(struct sk_buff *msg, struct fnat_net *fn, const struct fnat_service *svc)
+{
+	const struct fnat_pool *pool = rcu_dereference_protected(svc->pool,
+								 lockdep_is_held(&fn->lock));
+	struct nlattr *nest = nla_nest_start(msg, FULLNAT_A_SERVICE);
+
+	if (!nest || put_svc_key(msg, &svc->key) ||
+	    nla_put_u8(msg, FULLNAT_SVC_A_TOA_V4, svc->opt.toa_v4) ||
+	    nla_put_u8(msg, FULLNAT_SVC_A_TOA_V6, svc->opt.toa_v6) ||
+	    nla_put_u8(msg, FULLNAT_SVC_A_TIMESTAMPS, svc->opt.timestamps) ||
+	    nla_put_u32(msg, FULLNAT_SVC_A_LADDRS, pool ? pool->count : 0) ||
+	    put_counter(msg, FULLNAT_SVC_A_CONNS, FULLNAT_SVC_A_PAD, &svc->conns) ||
+	    put_counter(msg, FULLNAT_SVC_A_EXHAUSTED, FULLNAT_SVC_A_PAD, &svc->exhausted) ||
+	    put_counter(msg, FULLNAT_SVC_A_NO_LADDR, FULLNAT_SVC_A_PAD, &svc->no_laddr))
+		return -EMSGSIZE;
+	nla_nest_end(msg, nest);
+	return 0;
+}
+
+static int cmd_get_service(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *nla = info->attrs[FULLNAT_A_SERVICE], *tb[FULLNAT_SVC_A_MAX + 1];
+	struct fnat_net *fn = fnat_net(genl_info_net(info));
+	struct fnat_service *svc;
+	struct fnat_svc_key key;
+	struct sk_buff *msg;
+	void *hdr;
+	int err;
+
+	err = parse_service(nla, tb, info->extack, &key);
+	if (err)
+		return err;
+	msg = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
+	if (!msg)
+		return -ENOMEM;
+	hdr = genlmsg_put_reply(msg, info, &fnat_family, 0, FULLNAT_CMD_GET_SERVICE);
+	mutex_lock(&fn->lock);
+	svc = find_service(fn, nla, &key, info->extack);
+	err = !svc ? -ENOENT : !hdr ? -EMSGSIZE : put_service(msg, fn, svc);
+	mutex_unlock(&fn->lock);
+	if (err) {
+		nlmsg_free(msg);
+		return err;
+	}
+	genlmsg_end(msg, hdr);
+	return genlmsg_reply(msg, info);
+}
+
+static void *dump_put_header(struct sk_buff *msg, struct netlink_callback *cb, u8 cmd)
+{
+	void *hdr = genlmsg_put(msg, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq, &fnat_family,
+				NLM_F_MULTI, cmd);
+
+	if (hdr)
+		genl_dump_check_consistent(cb, hdr);
+	return hdr;
+}
+
+/* Calls put() for each declaration; the position is the count of those done. */
+static int each_service(struct fnat_net *fn, int (*put)(struct fnat_service *svc, void *arg),
+			void *arg)
+{
+	struct fnat_service *svc;
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < FNAT_SVC_HASH_SIZE && !err; i++) {
+		hlist_for_each_entry(svc, &fn->svc_hash[i], hnode) {
+			err = put(svc, arg);
+			if (err)
+				break;
+		}
+	}
+	return err;
+}
+
+struct dump_ctx {
+	struct sk_buff *msg;
+	struct netlink_callback *cb;
+	struct fnat_net *fn;
+	const struct fnat_svc_key *only;	/* NULL: all pools */
+	long pos;				/* entries passed so far */
+};
+
+/* Has an earlier message of this dump carried the entry? Counts it. */
+static bool dump_skips(struct dump_ctx *ctx)
+{
+	return ctx->pos++ < ctx->cb->args[0];
+}
+
+static int dump_done_one(struct dump_ctx *ctx, void *hdr, int err)
+{
+	if (err) {
+		if (hdr)
+			genlmsg_cancel(ctx->msg, hdr);
+		return -EMSGSIZE;
+	}
+	genlmsg_end(ctx->msg, hdr);
+	ctx->cb->args[0] = ctx->pos;
+	return 0;
+}
+
+static int dump_one_service(struct fnat_service *svc, void *arg)
+{
+	struct dump_ctx *ctx = arg;
+	void *hdr;
+
+	if (dump_skips(ctx))
+		return 0;
+	hdr = dump_put_header(ctx->msg, ctx->cb, FULLNAT_CMD_GET_SERVICE);
+	return dump_done_one(ctx, hdr, hdr ? put_service(ctx->msg, ctx->fn, svc) : -EMSGSIZE);
+}
+
+static int dump_services(struct sk_buff *msg, struct netlink_callback *cb)
+{
+	struct fnat_net *fn = fnat_net(sock_net(cb->skb->sk));
+	struct dump_ctx ctx = { .msg = msg, .cb = cb, .fn = fn };
+
+	mutex_lock(&fn->lock);
+	cb->seq = fn->gen;
+	each_service(fn, dump_one_service, &ctx);
+	mutex_unlock(&fn->lock);
+	return msg->len;
+}
+
+static int put_laddr(struct sk_buff *msg, const struct fnat_net *fn,
+		     const struct fnat_laddr *laddr)
+{
+	struct nlattr *nest = nla_nest_start(msg, FULLNAT_A_LADDR);
+	bool local;
+
+	rcu_read_lock();
+	local = fnat_laddr_is_local(fn, laddr->af, &laddr->addr);
+	rcu_read_unlock();
+	if (!nest || nla_put_u16(msg, FULLNAT_LADDR_A_FAMILY, laddr->af) ||
+	    nla_put(msg, FULLNAT_LADDR_A_ADDR, addr_len(laddr->af), &laddr->addr) ||
+	    nla_put_u16(msg, FULLNAT_LADDR_A_PORT_MIN, laddr->port_min) ||
+	    nla_put_u16(msg, FULLNAT_LADDR_A_PORT_MAX, laddr->port_max) ||
+	    nla_put_u8(msg, FULLNAT_LADDR_A_LOCAL, local) ||
+	    nla_put_u32(msg, FULLNAT_LADDR_A_CONNS, atomic_read(&laddr->conns)) ||
+	    put_counter(msg, FULLNAT_LADDR_A_CONFLICTS, FULLNAT_LADDR_A_PAD,
+			&laddr->conflicts) ||
+	    put_counter(msg, FULLNAT_LADDR_A_TAKEOVERS, FULLNAT_LADDR_A_PAD,
+			&laddr->takeovers) ||
+	    put_counter(msg, FULLNAT_LADDR_A_EXHAUSTED, FULLNAT_LADDR_A_PAD, &laddr->exhausted))
+		return -EMSGSIZE;
+	nla_nest_end(msg, nest);
+	return 0;
+}
+
+static int dump_one_laddr(struct dump_ctx *ctx, const struct fnat_svc_key *key,
+			  const struct fnat_laddr *laddr)
+{
+	struct nlattr *nest = NULL;
+	void *hdr;
+	int err;
+
+	if (dump_skips(ctx))
+		return 0;
+	hdr = dump_put_header(ctx->msg, ctx->cb, FULLNAT_CMD_GET_LADDR);
+	err = hdr ? 0 : -EMSGSIZE;
+	if (!err && key) {
+		nest = nla_nest_start(ctx->msg, FULLNAT_A_SERVICE);
+		err = nest ? put_svc_key(ctx->msg, key) : -EMSGSIZE;
+		if (!err)
+			nla_nest_end(ctx->msg, nest);
+	}
+	return dump_done_one(ctx, hdr, err ? : put_laddr(ctx->msg, ctx->fn, laddr));
+}
+
+static int dump_pool(struct dump_ctx *ctx, const struct fnat_svc_key *key,
+		     struct fnat_pool __rcu **poolp)
+{
+	const struct fnat_pool *pool = rcu_dereference_protected(*poolp,
+								 lockdep_is_held(&ctx->fn->lock));
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; pool && i < pool->count && !err; i++)
+		err = dump_one_laddr(ctx, key, pool->laddr[i]);
+	return err;
+}
+
+static int dump_service_pool(struct fnat_service *svc, void *arg)
+{
+	struct dump_ctx *ctx = arg;
+
+	if (ctx->only && memcmp(ctx->only, &svc->key, sizeof(svc->key)))
+		return 0;
+	return dump_pool(ctx, &svc->key, &svc->pool);
+}
+
+static int dump_laddrs(struct sk_buff *msg, struct netlink_callback *cb)
+{
+	struct fnat_net *fn = fnat_net(sock_net(cb->skb->sk));
+	struct dump_ctx ctx = { .msg = msg, .cb = cb, .fn = fn };
+	struct nlattr *svc = fnat_dump_attrs(cb)[FULLNAT_A_SERVICE];
+	struct nlattr *tb[FULLNAT_SVC_A_MAX + 1];
+	struct fnat_svc_key key;
+	int err;
+
+	if (svc) {
+		err = parse_service(svc, tb, cb->extack, &key);
+		if (err)
+			return err;
+		ctx.only = &key;
+	}
+	mutex_lock(&fn->lock);
+	cb->seq = fn->gen;
+	err = 0;
+	if (ctx.only && !find_service(fn, svc, &key, cb->extack))
+		err = -ENOENT;
+	else if (!ctx.only)
+		err = dump_pool(&ctx, NULL, &fn->default_pool);
+	if (!err)
+		each_service(fn, dump_service_pool, &ctx);
+	mutex_unlock(&fn->lock);
+	return err == -ENOENT ? err : msg->len;
+}
+
+static const struct genl_ops fnat_ops[] = {
+	{
+		.cmd = FULLNAT_CMD_SET_SERVICE,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.doit = cmd_set_service,
+	}, {
+		.cmd = FULLNAT_CMD_DEL_SERVICE,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.doit = cmd_del_service,
+	}, {
+		.cmd = FULLNAT_CMD_GET_SERVICE,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.doit = cmd_get_service,
+		.dumpit = dump_services,
+	}, {
+		.cmd = FULLNAT_CMD_ADD_LADDR,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.doit = cmd_add_laddr,
+	}, {
+		.cmd = FULLNAT_CMD_DEL_LADDR,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.doit = cmd_del_laddr,
+	}, {
+		.cmd = FULLNAT_CMD_GET_LADDR,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.dumpit = dump_laddrs,
+	}, {
+		.cmd = FULLNAT_CMD_FLUSH,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.doit = cmd_flush,
+	},
+};
+
+static struct genl_family fnat_family __ro_after_init = {
+	.name = FULLNAT_GENL_NAME,
+	.version = FULLNAT_GENL_VERSION,
+	.maxattr = FULLNAT_A_MAX,
+	.policy = fnat_policy,
+	.netnsok = true,
+	.module = THIS_MODULE,
+	.ops = fnat_ops,
+	.n_ops = ARRAY_SIZE(fnat_ops),
+	.resv_start_op = __FULLNAT_CMD_MAX,
+};
+
+int fnat_netlink_init(void)
+{
+	return genl_register_family(&fnat_family);
+}
+
+void fnat_netlink_exit(void)
+{
+	genl_unregister_family(&fnat_family);
+}

@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Port allocation: a bitmap for each (LIP, protocol, RS:rp), searched next-fit,
+ * so that a port rests as long as possible before it is used again. When none
+ * is free, a port is taken over from a flow that has closed, else from the
+ * oldest half-open one.
+ *
+ * Everything here runs in softirq or with BH off, under rcu_read_lock(), unless
+ * it says otherwise. Order of locks: fnat_portmap.lock, then a bucket of the
+ * flow table; fnat_laddr.lock is outside of both.
+ */
+#include <linux/bitmap.h>
+#include <linux/random.h>
+#include <linux/rhashtable.h>
+#include <linux/slab.h>
+#include <net/ip.h>
+
+#include "flow.h"
+#include "laddr.h"
+#include "net.h"
+#include "port.h"
+#include "seam.h"
+
+/* A port map that no flow uses is kept this long for its cursor and marks. */
+#define FNAT_PORTMAP_IDLE	(2 * FNAT_MARK_LIFE)
+
+/* ip_local_reserved_ports may have changed: search again after this. */
+#define FNAT_NONE_FREE_RETRY	HZ
+
+static const struct rhashtable_params portmap_params = {
+	.head_offset = offsetof(struct fnat_portmap, rnode),
+	.key_offset = offsetof(struct fnat_portmap, key),
+	.key_len = offsetofend(struct fnat_portmap_key, protocol),
+	.automatic_shrinking = true,
+};
+
+static struct rhashtable portmaps;
+
+/* Process context. */
+int fnat_port_init(void)
+{
+	return rhashtable_init(&portmaps, &portmap_params);
+}
+
+/* Process context, after rcu_barrier(): it is empty. */
+void fnat_port_exit(void)
+{
+	rhashtable_destroy(&portmaps);
+}
+
+static void portmap_free_rcu(struct rcu_head *rcu)
+{
+	struct fnat_portmap *pm = container_of(rcu, struct fnat_portmap, rcu);
+	unsigned int i;
+
+	for (i = 0; i < FNAT_PORT_CHUNKS; i++)
+		kfree(pm->chunk[i]);
+	kfree(pm);
+}
+
+static void portmap_put(struct fnat_portmap *pm)
+{
+	if (!refcount_dec_and_test(&pm->refcnt))
+		return;
+	fnat_route_clear(&pm->route);
+	fnat_laddr_put(pm->key.laddr);
+	call_rcu(&pm->rcu, portmap_free_rcu);
+}
+
+static struct fnat_portmap *portmap_create(const struct fnat_portmap_key *key)
+{
+	struct fnat_portmap *pm = kzalloc(sizeof(*pm), GFP_ATOMIC);
+	struct fnat_portmap *old;
+
+	if (!pm)
+		return NULL;
+	memcpy(&pm->key, key, sizeof(*key));
+	refcount_inc(&key->laddr->refcnt);
+	refcount_set(&pm->refcnt, 2);	/* the list of the LIP, and the caller */
+	spin_lock_init(&pm->lock);
+	INIT_LIST_HEAD(&pm->closed_list);
+	INIT_LIST_HEAD(&pm->half_open_list);
+	pm->next = get_random_u32();
+	pm->last_used = jiffies;
+
+	spin_lock_bh(&key->laddr->lock);
+	old = rhashtable_lookup_get_insert_fast(&portmaps, &pm->rnode, portmap_params);
+	if (!old)
+		list_add_tail(&pm->laddr_list, &key->laddr->portmaps);
+	spin_unlock_bh(&key->laddr->lock);
+	if (!old)
+		return pm;
+
+	fnat_laddr_put(key->laddr);
+	kfree(pm);
+	if (IS_ERR(old) || !refcount_inc_not_zero(&old->refcnt))
+		return NULL;
+	return old;
+}
+
+/* With a reference; NULL: no memory. */
+static struct fnat_portmap *portmap_get(struct fnat_laddr *laddr, const struct fnat_flow *f)
+{
+	struct fnat_portmap_key key;
+	struct fnat_portmap *pm;
+
+	memset(&key, 0, sizeof(key));
+	key.laddr = laddr;
+	key.daddr = f->daddr;
+	key.dport = f->dport;
+	key.protocol = f->protocol;
+	pm = rhashtable_lookup(&portmaps, &key, portmap_params);
+	if (pm && refcount_inc_not_zero(&pm->refcnt))
+		return pm;
+	return portmap_create(&key);
+}
+
+struct port_range {
+	unsigned int min;
+	unsigned int max;
+};
+
+static unsigned int range_size(const struct port_range *r)
+{
+	return r->max - r->min + 1;
+}
+
+/* Counts anew what is in use when the range of the LIP has changed. */
+static struct port_range portmap_range(struct fnat_portmap *pm)
+{
+	const struct fnat_laddr *laddr = pm->key.laddr;
+	unsigned int gen = READ_ONCE(laddr->range_gen);
+	struct port_range r = { READ_ONCE(laddr->port_min), READ_ONCE(laddr->port_max) };
+	unsigned int port;
+
+	if (likely(pm->range_gen == gen))
+		return r;
+	pm->range_gen = gen;
+	pm->none_free = false;
+	pm->used = 0;
+	for (port = r.min; port <= r.max; port++) {
+		const unsigned long *chunk = pm->chunk[port / FNAT_PORT_CHUNK];
+
+		if (chunk && test_bit(port % FNAT_PORT_CHUNK, chunk))
+			pm->used++;
+	}
+	return r;
+}
+
+/* The first port from "from" to "to" that is not in use; 0: none, or no memory. */
+static unsigned int portmap_scan(struct fnat_portmap *pm, const struct net *net,
+				 unsigned int from, unsigned int to)
+{
+	unsigned int port = from;
+
+	while (port <= to) {
+		unsigned int idx = port / FNAT_PORT_CHUNK;
+		unsigned int base = idx * FNAT_PORT_CHUNK;
+		unsigned int end = min(to - base + 1, (unsigned int)FNAT_PORT_CHUNK);
+		unsigned int bit;
+
+		if (!pm->chunk[idx])
+			pm->chunk[idx] = bitmap_zalloc(FNAT_PORT_CHUNK, GFP_ATOMIC);
+		if (!pm->chunk[idx])
+			return 0;
+		bit = find_next_zero_bit(pm->chunk[idx], end, port - base);
+		if (bit > port - base)
+			atomic64_add(bit - (port - base), &pm->key.laddr->conflicts);
+		port = base + bit;
+		if (bit < end) {
+			if (!inet_is_local_reserved_port((struct net *)net, port))
+				return port;
+			port++;
+		}
+	}
+	return 0;
+}
+
+/* A free port, marked as used; 0: none. */
+static unsigned int portmap_take_free(struct fnat_portmap *pm, const struct net *net)
+{
+	struct port_range r = portmap_range(pm);
+	unsigned int start, port;
+
+	if (pm->used >= range_size(&r))
+		return 0;
+	if (pm->none_free && time_before(jiffies, pm->none_since + FNAT_NONE_FREE_RETRY))
+		return 0;
+
+	start = pm->next;
+	if (start < r.min || start > r.max)
+		start = r.min + reciprocal_scale(get_random_u32(), range_size(&r));
+	port = portmap_scan(pm, net, start, r.max);
+	if (!port && start > r.min)
+		port = portmap_scan(pm, net, r.min, start - 1);
+	if (!port) {
+		pm->none_free = true;
+		pm->none_since = jiffies;
+		return 0;
+	}
+	__set_bit(port % FNAT_PORT_CHUNK, pm->chunk[port / FNAT_PORT_CHUNK]);
+	pm->used++;
+	pm->next = port + 1;
+	return port;
+}
+
+static void flow_leave_list(struct fnat_portmap *pm, struct fnat_flow *f)
+{
+	if (f->port_state == FNAT_PORT_HALF_OPEN)
+		pm->half_open--;
+	list_del_init(&f->port_list);
+}
+
+static void flow_join_list(struct fnat_portmap *pm, struct fnat_flow *f,
+			   enum fnat_port_state state)
+{
+	WRITE_ONCE(f->port_state, state);
+	if (state == FNAT_PORT_HALF_OPEN) {
+		pm->half_open++;
+		list_add_tail(&f->port_list, &pm->half_open_list);
+	} else if (state == FNAT_PORT_CLOSED) {
+		list_add_tail(&f->port_list, &pm->closed_list);
+	}
+}
+
+/* The victim loses its reply tuple; what is left of it expires with its ip_vs_conn. */
+static unsigned int portmap_take_from(struct fnat_portmap *pm, struct fnat_flow *victim)
+{
+	fnat_clock_flow_ends(victim, pm);
+	flow_leave_list(pm, victim);
+	WRITE_ONCE(victim->port_state, FNAT_PORT_NONE);
+	fnat_flow_unhash(victim, FNAT_DIR_REPLY);
+	atomic_dec(&pm->key.laddr->conns);
+	atomic64_inc(&pm->key.laddr->takeovers);
+	return ntohs(victim->lport);
+}
+
+static unsigned int portmap_take_half_open(struct fnat_net *fn, struct fnat_portmap *pm)
+{
+	struct fnat_flow *victim;
+
+	victim = list_first_entry_or_null(&pm->half_open_list, struct fnat_flow, port_list);
+	if (!victim || time_before(jiffies, victim->created + FNAT_HALF_OPEN_GRACE))
+		return 0;
+	fnat_stat_inc(fn, takeover_half_open);
+	return portmap_take_from(pm, victim);
+}
+
+static unsigned int portmap_take_closed(struct fnat_net *fn, struct fnat_portmap *pm)
+{
+	struct fnat_flow *victim;
+
+	victim = list_first_entry_or_null(&pm->closed_list, struct fnat_flow, port_list);
+	if (!victim)
+		return 0;
+	fnat_stat_inc(fn, takeover_closed);
+	return portmap_take_from(pm, victim);
+}
+
+static bool half_open_share_used(const struct fnat_net *fn, struct fnat_portmap *pm)
+{
+	struct port_range r = portmap_range(pm);
+	unsigned int percent = READ_ONCE(fn->sysctl.half_open_percent);
+
+	return pm->half_open > range_size(&r) * percent / 100;
+}
+
+static unsigned int portmap_take(struct fnat_net *fn, struct fnat_portmap *pm)
+{
+	unsigned int port = 0;
+
+	if (half_open_share_used(fn, pm))
+		port = portmap_take_half_open(fn, pm);
+	if (!port)
+		port = portmap_take_free(pm, fn->net);
+	if (!port)
+		port = portmap_take_closed(fn, pm);
+	if (!port)
+		port = portmap_take_half_open(fn, pm);
+	return port;
+}
+
+/* Gives the flow a port of this LIP. False: none is left. */
+static bool port_alloc_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f)
+{
+	struct fnat_portmap *pm = portmap_get(laddr, f);
+	unsigned int port = 0;
+
+	if (!pm)
+		return false;
+	spin_lock_bh(&pm->lock);
+	if (!pm->dead)
+		port = portmap_take(fn, pm);
+	if (port) {
+		f->laddr = laddr->addr;
+		f->lport = htons(port);
+		f->portmap = pm;
+		f->created = jiffies;
+		pm->last_used = jiffies;
+		flow_join_list(pm, f, FNAT_PORT_HALF_OPEN);
+	}
+	spin_unlock_bh(&pm->lock);
+
+	if (!port) {
+		atomic64_inc(&laddr->exhausted);
+		portmap_put(pm);
+		return false;
+	}
+	atomic_inc(&laddr->conns);
+	return true;
+}
+
+/**
+ * fnat_port_alloc - give a flow its local address and port
+ * @fn: the namespace
+ * @pool: the addresses to choose from, each of them if need be
+ * @f: not hashed yet; its family, protocol and real server are set
+ *
+ * Begins at a random address: a round robin would run in step with the
+ * scheduler's, and each RS would see only some of the addresses.
+ *
+ * Return: 0; -EADDRNOTAVAIL: no address of the pool is local here;
+ * -EADDRINUSE: no port is left, or no memory.
+ */
+int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flow *f)
+{
+	int err = -EADDRNOTAVAIL;
+	unsigned int i, start;
+
+	if (!pool || !pool->count)
+		return err;
+	start = reciprocal_scale(get_random_u32(), pool->count);
+	for (i = 0; i < pool->count; i++) {
+		struct fnat_laddr *laddr = pool->laddr[(start + i) % pool->count];
+
+		if (laddr->af != f->af || !fnat_laddr_is_local(fn, laddr->af, &laddr->addr))
+			continue;
+		if (port_alloc_from(fn, laddr, f))
+			return 0;
+		err = -EADDRINUSE;
+	}
+	return err;
+}
+
+/* Moves the flow to the list of its state, unless it has lost its port. */
+void fnat_port_set_state(struct fnat_flow *f, enum fnat_port_state state)
+{
+	struct fnat_portmap *pm = f->portmap;
+
+	if (likely(READ_ONCE(f->port_state) == state) || !pm)
+		return;
+	spin_lock_bh(&pm->lock);
+	if (f->port_state != state && f->port_state != FNAT_PORT_NONE) {
+		flow_leave_list(pm, f);
+		flow_join_list(pm, f, state);
+	}
+	spin_unlock_bh(&pm->lock);
+}
+
+static void portmap_clear_port(struct fnat_portmap *pm, unsigned int port)
+{
+	struct port_range r = portmap_range(pm);
+
+	__clear_bit(port % FNAT_PORT_CHUNK, pm->chunk[port / FNAT_PORT_CHUNK]);
+	if (port >= r.min && port <= r.max)
+		pm->used--;
+	pm->none_free = false;
+}
+
+/* The end of the flow's hold on its port and port map; its reply tuple goes first. */
+void fnat_port_release(struct fnat_flow *f)
+{
+	struct fnat_portmap *pm = f->portmap;
+	bool held = false;
+
+	if (!pm)
+		return;
+	spin_lock_bh(&pm->lock);
+	if (f->port_state != FNAT_PORT_NONE) {
+		held = true;
+		fnat_flow_unhash(f, FNAT_DIR_REPLY);
+		fnat_clock_flow_ends(f, pm);
+		flow_leave_list(pm, f);
+		WRITE_ONCE(f->port_state, FNAT_PORT_NONE);
+		portmap_clear_port(pm, ntohs(f->lport));
+		pm->last_used = jiffies;
+	}
+	spin_unlock_bh(&pm->lock);
+	if (held)
+		atomic_dec(&pm->key.laddr->conns);
+	portmap_put(pm);
+}
+
+static bool portmap_retire(struct fnat_portmap *pm, bool all)
+{
+	bool retire;
+
+	spin_lock_bh(&pm->lock);
+	retire = all || (refcount_read(&pm->refcnt) == 1 &&
+			 time_after(jiffies, pm->last_used + FNAT_PORTMAP_IDLE));
+	if (retire)
+		pm->dead = true;
+	spin_unlock_bh(&pm->lock);
+	return retire;
+}
+
+/*
+ * Takes port maps that no flow uses (all: every one) out of the table; flows
+ * that still use one keep it. Process context.
+ */
+void fnat_portmap_gc(struct fnat_laddr *laddr, bool all)
+{
+	struct fnat_portmap *pm, *next;
+	LIST_HEAD(retired);
+
+	spin_lock_bh(&laddr->lock);
+	list_for_each_entry_safe(pm, next, &laddr->portmaps, laddr_list) {
+		if (!portmap_retire(pm, all))
+			continue;
+		rhashtable_remove_fast(&portmaps, &pm->rnode, portmap_params);
+		list_move_tail(&pm->laddr_list, &retired);
+	}
+	spin_unlock_bh(&laddr->lock);
+
+	list_for_each_entry_safe(pm, next, &retired, laddr_list) {
+		list_del(&pm->laddr_list);
+		fnat_route_clear(&pm->route);
+		portmap_put(pm);
+	}
+}

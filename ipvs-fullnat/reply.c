@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Replies: RS:rp -> LIP:lp becomes VIP:vp -> C:cp. Softirq, under RCU, which
+ * keeps the flow and its connection in memory; no reference is held.
+ */
+#include <linux/icmp.h>
+#include <linux/tcp.h>
+#include <net/dst.h>
+#include <net/icmp.h>
+
+#include "net.h"
+#include "route.h"
+#include "seam.h"
+#include "tcp.h"
+#include "xmit.h"
+
+/* The way to the client, with a reference for the skb. False: dropped and counted. */
+static bool reply_route(struct fnat_pkt *pkt)
+{
+	struct fnat_flow *f = pkt->flow;
+
+	pkt->dst = fnat_route_lookup(pkt->fn->net, f->af, &f->vaddr, &f->caddr, f->protocol,
+				     pkt->skb->mark);
+	if (!pkt->dst) {
+		fnat_stat_inc(pkt->fn, drop_no_route);
+		return false;
+	}
+	if (fnat_too_big(pkt, dst_mtu(pkt->dst))) {
+		fnat_stat_inc(pkt->fn, icmp_toobig_rs);
+		icmp_send(pkt->skb, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED,
+			  htonl(dst_mtu(pkt->dst)));
+		fnat_stat_inc(pkt->fn, drop_toobig);
+		return false;
+	}
+	if (!fnat_decrease_ttl(pkt)) {
+		fnat_stat_inc(pkt->fn, drop_ttl);
+		return false;
+	}
+	return true;
+}
+
+/*
+ * ip_vs sets the state and the timeout on the way out. Where that may change
+ * the state, hold the connection across it and put our own timeout in place.
+ */
+static void reply_send(struct fnat_pkt *pkt, bool steady)
+{
+	struct ip_vs_conn *cp = pkt->flow->cp;
+	bool held = !steady && fnat_seam_get(cp);
+
+	fnat_send(pkt, true);
+	if (!held)
+		return;
+	fnat_after_packet(pkt->fn, pkt->flow, cp);
+	fnat_seam_put_rearm(cp);
+}
+
+unsigned int fnat_reply(struct sk_buff *skb, struct fnat_flow *f, unsigned int thoff)
+{
+	struct fnat_pkt pkt = {
+		.skb = skb,
+		.fn = fnat_net(f->net),
+		.flow = f,
+		.dir = FNAT_DIR_REPLY,
+		.thoff = thoff,
+	};
+	bool steady;
+	int err;
+
+	if (skb_warn_if_lro(skb))
+		return fnat_drop(pkt.fn, skb, drop_lro);
+	if (!reply_route(&pkt))
+		goto drop;
+	steady = fnat_tcp_is_plain(&pkt) && fnat_seam_state_is_steady(f->cp) &&
+		 READ_ONCE(f->tcp.opened);
+	err = fnat_tcp_reply(&pkt);
+	if (err) {
+		this_cpu_inc(pkt.fn->stats->value[FNAT_TCP_DROP_STAT(err)]);
+		goto drop;
+	}
+	fnat_fix_network_header(&pkt);
+	reply_send(&pkt, steady);
+	dst_release(pkt.dst);
+	return NF_STOLEN;
+
+drop:
+	dst_release(pkt.dst);
+	kfree_skb(skb);
+	return NF_STOLEN;
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Requests: C:cp -> VIP:vp becomes LIP:lp -> RS:rp. ip_vs has found or made the
+ * connection, chosen the RS, counted the packet and advanced the state before
+ * it calls us. Softirq or BH off, under RCU; the caller holds a reference on
+ * the connection and puts it afterwards.
+ */
+#include <linux/icmp.h>
+#include <linux/tcp.h>
+#include <net/dst.h>
+#include <net/icmp.h>
+
+#include "laddr.h"
+#include "net.h"
+#include "route.h"
+#include "seam.h"
+#include "service.h"
+#include "tcp.h"
+#include "xmit.h"
+
+static struct fnat_pool *service_pool(const struct fnat_net *fn, const struct fnat_service *svc)
+{
+	struct fnat_pool *pool = svc ? rcu_dereference(svc->pool) : NULL;
+
+	return pool && pool->count ? pool : rcu_dereference(fn->default_pool);
+}
+
+static void count_no_port(struct fnat_net *fn, struct fnat_service *svc, int err)
+{
+	if (err == -EADDRINUSE) {
+		fnat_stat_inc(fn, drop_exhausted);
+		if (svc)
+			atomic64_inc(&svc->exhausted);
+	} else {
+		fnat_stat_inc(fn, drop_no_laddr);
+		if (svc)
+			atomic64_inc(&svc->no_laddr);
+	}
+}
+
+static void flow_set_options(struct fnat_flow *f, const struct fnat_service *svc)
+{
+	const struct fnat_svc_options *opt = svc ? &svc->opt : &fnat_svc_default_options;
+
+	f->tcp.toa_kind = f->af == AF_INET ? READ_ONCE(opt->toa_v4) : READ_ONCE(opt->toa_v6);
+	f->tcp.timestamps = READ_ONCE(opt->timestamps);
+}
+
+/* Gives the flow its place in both directions. False: dropped and counted. */
+static bool flow_start(struct fnat_pkt *pkt, struct fnat_flow *f, struct fnat_service *svc)
+{
+	struct fnat_net *fn = pkt->fn;
+	int err;
+
+	if (!fnat_tcp_flow_syn(pkt, f)) {
+		fnat_stat_inc(fn, drop_malformed);
+		return false;
+	}
+	if (!fnat_flow_hash_request(f)) {
+		fnat_stat_inc(fn, drop_duplicate_conn);
+		return false;
+	}
+	err = fnat_port_alloc(fn, service_pool(fn, svc), f);
+	if (err) {
+		count_no_port(fn, svc, err);
+		return false;
+	}
+	fnat_tcp_flow_offsets(f);
+	fnat_flow_hash_reply(f);
+	fnat_stat_inc(fn, conns);
+	if (svc)
+		atomic64_inc(&svc->conns);
+	return true;
+}
+
+static struct fnat_flow *flow_create(struct fnat_pkt *pkt, struct ip_vs_conn *cp)
+{
+	struct fnat_service *svc = fnat_seam_service(pkt->fn, cp);
+	struct fnat_flow *f = fnat_flow_alloc();
+
+	if (!f) {
+		fnat_stat_inc(pkt->fn, drop_nomem);
+		return NULL;
+	}
+	fnat_seam_fill_flow(f, cp);
+	flow_set_options(f, svc);
+	if (flow_start(pkt, f, svc))
+		return f;
+	fnat_flow_free(f);
+	return NULL;
+}
+
+/*
+ * A connection has lost its port to another one (port.c). A SYN may begin it
+ * anew; anything else has come too late.
+ */
+static bool flow_drop_lost(struct fnat_pkt *pkt, struct ip_vs_conn *cp, struct fnat_flow *f)
+{
+	if (!fnat_tcp_is_syn(pkt)) {
+		fnat_stat_inc(pkt->fn, drop_port_lost);
+		return false;
+	}
+	fnat_seam_set_flow(cp, NULL);
+	fnat_flow_free(f);
+	return true;
+}
+
+/* The flow of the connection, made if need be. NULL: dropped and counted. */
+static struct fnat_flow *request_flow(struct fnat_pkt *pkt, struct ip_vs_conn *cp)
+{
+	struct fnat_flow *f = fnat_seam_flow(cp);
+
+	if (likely(f && READ_ONCE(f->port_state) != FNAT_PORT_NONE))
+		return f;
+
+	fnat_seam_lock(cp);
+	f = fnat_seam_flow(cp);
+	if (f && READ_ONCE(f->port_state) == FNAT_PORT_NONE && !flow_drop_lost(pkt, cp, f)) {
+		fnat_seam_unlock(cp);
+		return NULL;
+	}
+	f = fnat_seam_flow(cp);
+	if (!f) {
+		f = flow_create(pkt, cp);
+		if (f)
+			fnat_seam_set_flow(cp, f);
+		else
+			fnat_seam_expire(cp);	/* the next SYN is scheduled anew */
+	}
+	fnat_seam_unlock(cp);
+	return f;
+}
+
+/* The client shall leave room for the TOA while one is being sent. */
+static void tell_client_mtu(struct fnat_pkt *pkt, unsigned int mtu)
+{
+	if (!READ_ONCE(pkt->flow->tcp.accepted))
+		mtu -= fnat_toa_len(pkt->flow);
+	fnat_stat_inc(pkt->fn, icmp_toobig_client);
+	icmp_send(pkt->skb, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, htonl(mtu));
+}
+
+/* The way to the RS. False: dropped and counted. */
+static bool request_route(struct fnat_pkt *pkt)
+{
+	struct fnat_flow *f = pkt->flow;
+
+	pkt->dst = fnat_route_get(pkt->fn->net, &f->portmap->route, f->af, &f->laddr, &f->daddr,
+				  f->protocol);
+	if (!pkt->dst) {
+		fnat_stat_inc(pkt->fn, drop_no_route);
+		return false;
+	}
+	if (fnat_route_is_local(pkt->dst)) {
+		fnat_stat_inc(pkt->fn, drop_bad_rs);
+		return false;
+	}
+	if (fnat_too_big(pkt, dst_mtu(pkt->dst))) {
+		tell_client_mtu(pkt, dst_mtu(pkt->dst));
+		fnat_stat_inc(pkt->fn, drop_toobig);
+		return false;
+	}
+	if (!fnat_decrease_ttl(pkt)) {
+		fnat_stat_inc(pkt->fn, drop_ttl);
+		return false;
+	}
+	return true;
+}
+
+/* Also called after a reply. The skb is gone. */
+void fnat_after_packet(struct fnat_net *fn, struct fnat_flow *f, struct ip_vs_conn *cp)
+{
+	bool half_open = !READ_ONCE(f->tcp.opened);
+
+	if (fnat_seam_is_closed(cp))
+		fnat_port_set_state(f, FNAT_PORT_CLOSED);
+	else
+		fnat_port_set_state(f, half_open ? FNAT_PORT_HALF_OPEN : FNAT_PORT_OPEN);
+	fnat_seam_adjust_timeout(fn, cp, half_open);
+}
+
+unsigned int fnat_request(struct sk_buff *skb, struct ip_vs_conn *cp, unsigned int thoff)
+{
+	struct fnat_pkt pkt = {
+		.skb = skb,
+		.fn = fnat_net(fnat_seam_net(cp)),
+		.dir = FNAT_DIR_REQUEST,
+		.thoff = thoff,
+	};
+	int err;
+
+	if (skb_warn_if_lro(skb))
+		return fnat_drop(pkt.fn, skb, drop_lro);
+	pkt.flow = request_flow(&pkt, cp);
+	if (!pkt.flow)
+		goto drop;
+	if (!request_route(&pkt))
+		goto drop;
+	err = fnat_tcp_request(&pkt);
+	if (err) {
+		this_cpu_inc(pkt.fn->stats->value[FNAT_TCP_DROP_STAT(err)]);
+		goto drop;
+	}
+	fnat_fix_network_header(&pkt);
+	fnat_send(&pkt, false);
+	fnat_after_packet(pkt.fn, pkt.flow, cp);
+	return NF_STOLEN;
+
+drop:
+	kfree_skb(skb);
+	return NF_STOLEN;
+}
+
+/* An ICMP error of the client's side about a reply: not forwarded yet. */
+unsigned int fnat_request_icmp(struct sk_buff *skb, struct ip_vs_conn *cp)
+{
+	return fnat_drop(fnat_net(fnat_seam_net(cp)), skb, drop_unsupported);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Routes for rewritten packets. */
+#ifndef FNAT_ROUTE_H
+#define FNAT_ROUTE_H
+
+#include <linux/netfilter.h>
+#include <linux/rcupdate.h>
+#include <linux/types.h>
+
+struct dst_entry;
+struct net;
+
+/* A cached route: read under RCU, replaced by whoever finds it stale. */
+struct fnat_route {
+	struct dst_entry __rcu *dst;
+};
+
+struct dst_entry *fnat_route_lookup(struct net *net, u8 af, const union nf_inet_addr *saddr,
+				    const union nf_inet_addr *daddr, u8 protocol, u32 mark);
+struct dst_entry *fnat_route_get(struct net *net, struct fnat_route *route, u8 af,
+				 const union nf_inet_addr *saddr,
+				 const union nf_inet_addr *daddr, u8 protocol);
+bool fnat_route_is_local(const struct dst_entry *dst);
+void fnat_route_clear(struct fnat_route *route);
+
+#endif

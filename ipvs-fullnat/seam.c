@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The seam to ip_vs: how connections of the stock, unpatched module become
+ * ours. Nothing else in this module knows what is inside of ip_vs.
+ *
+ * ip_vs_conn_new() and ip_vs_try_bind_dest() call pp->app_conn_bind(cp) for
+ * each new connection of a protocol whose pd->appcnt is not 0, after the
+ * transmitter was chosen and before the connection is hashed. We stand in front
+ * of that function. A connection of ours gets our transmitter and, as its
+ * "application", an incarnation of ours: ip_vs_conn_expire() then calls our
+ * done_conn() and drops the module reference that we took, so that the module
+ * stays while connections live.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/kallsyms.h>
+#include <linux/module.h>
+#include <net/ip_vs.h>
+#include <uapi/linux/ip_vs_fullnat.h>
+
+#include "flow.h"
+#include "net.h"
+#include "seam.h"
+#include "xmit.h"
+
+static struct ip_vs_protocol *tcp_protocol;
+static int (*stock_tcp_app_conn_bind)(struct ip_vs_conn *cp);
+
+static struct ip_vs_app fullnat_app = {
+	.name = "fullnat",
+	.type = IP_VS_APP_TYPE_FTP,	/* read by nobody for an app that is not listed */
+	.protocol = IPPROTO_TCP,
+	.module = THIS_MODULE,
+};
+
+static int fullnat_done_conn(struct ip_vs_app *app, struct ip_vs_conn *cp);
+
+static struct ip_vs_app fullnat_inc = {
+	.name = "fullnat",
+	.protocol = IPPROTO_TCP,
+	.module = THIS_MODULE,
+	.app = &fullnat_app,		/* ip_vs_app_inc_put() drops its module reference */
+	.done_conn = fullnat_done_conn,
+};
+
+struct net *fnat_seam_net(const struct ip_vs_conn *cp)
+{
+	return cp->ipvs->net;
+}
+
+/* The declaration of the service that has scheduled the connection; NULL: none. */
+struct fnat_service *fnat_seam_service(const struct fnat_net *fn, const struct ip_vs_conn *cp)
+{
+	const struct ip_vs_dest *dest = cp->dest;
+	const struct ip_vs_service *svc = dest ? rcu_dereference(dest->svc) : NULL;
+	struct fnat_svc_key key;
+
+	if (!svc)
+		return fnat_service_match(fn, cp->af, cp->protocol, &cp->vaddr, cp->vport);
+	memset(&key, 0, sizeof(key));
+	key.af = svc->af;
+	key.fwmark = svc->fwmark;
+	if (!svc->fwmark) {
+		key.protocol = svc->protocol;
+		key.port = svc->port;
+		ip_vs_addr_copy(svc->af, &key.addr, &svc->addr);
+	}
+	return fnat_service_get(fn, &key);
+}
+
+static bool conn_is_ours(const struct fnat_net *fn, const struct ip_vs_conn *cp)
+{
+	/* a template makes no packets; without a client port it is FTP data */
+	if (cp->flags & (IP_VS_CONN_F_TEMPLATE | IP_VS_CONN_F_NO_CPORT))
+		return false;
+	switch (IP_VS_FWD_METHOD(cp)) {
+	case IP_VS_CONN_F_FULLNAT:
+		return true;
+	case IP_VS_CONN_F_MASQ:
+		return fnat_seam_service(fn, cp);
+	}
+	return false;
+}
+
+/* ip_vs calls it for each packet of a connection of ours, under RCU, BH off. */
+static int fullnat_xmit(struct sk_buff *skb, struct ip_vs_conn *cp, struct ip_vs_protocol *pp,
+			struct ip_vs_iphdr *iph)
+{
+	struct fnat_net *fn = fnat_net(cp->ipvs->net);
+
+	if (ip_vs_iph_icmp(iph))
+		return fnat_request_icmp(skb, cp);
+	if (unlikely(cp->af != cp->daf))
+		return fnat_drop(fn, skb, drop_bad_rs);
+	return fnat_request(skb, cp, iph->len);
+}
+
+/*
+ * In place of tcp_app_conn_bind(), whose result nobody reads. Softirq, or
+ * process context with BH off, under RCU.
+ */
+static int fullnat_tcp_app_conn_bind(struct ip_vs_conn *cp)
+{
+	const struct fnat_net *fn = fnat_net(cp->ipvs->net);
+
+	if (!conn_is_ours(fn, cp))
+		return stock_tcp_app_conn_bind(cp);
+
+	/* In doubt no transmitter, which is an RST, but never plain NAT. */
+	cp->packet_xmit = NULL;
+	if (!try_module_get(THIS_MODULE))
+		return 0;
+	/*
+	 * ip_vs_try_bind_dest() gets here with a connection that is hashed:
+	 * its method must stay what it is.
+	 */
+	if (hlist_unhashed(&cp->c_list))
+		cp->flags = (cp->flags & ~(IP_VS_CONN_F_FWD_MASK | IP_VS_CONN_F_NOOUTPUT)) |
+			    IP_VS_CONN_F_FULLNAT;
+	cp->packet_xmit = fullnat_xmit;
+	atomic_inc(&fullnat_inc.usecnt);
+	cp->app = &fullnat_inc;
+	return 0;
+}
+
+/*
+ * ip_vs_conn_expire(), or ip_vs_try_bind_dest() about to bind anew: only the
+ * first ends the connection. It can run after this namespace's exit.
+ */
+static int fullnat_done_conn(struct ip_vs_app *app, struct ip_vs_conn *cp)
+{
+	struct fnat_flow *f = cp->app_data;
+
+	if (refcount_read(&cp->refcnt) || !f)
+		return 0;
+	cp->app_data = NULL;
+	local_bh_disable();
+	fnat_flow_free(f);
+	local_bh_enable();
+	return 0;
+}
+
+/*
+ * Is there a connection that ip_vs knows and we do not: a destination with
+ * another forwarding method in a FULLNAT service.
+ */
+bool fnat_seam_has_conn(const struct fnat_net *fn, u8 af, const struct sk_buff *skb)
+{
+	struct netns_ipvs *ipvs = net_ipvs(fn->net);
+	struct ip_vs_iphdr iph;
+	struct ip_vs_conn *cp;
+
+	if (!ip_vs_fill_iph_skb(af, skb, false, &iph))
+		return false;
+	cp = ip_vs_conn_in_get_proto(ipvs, af, skb, &iph);
+	if (!cp)
+		return false;
+	__ip_vs_conn_put(cp);
+	return true;
+}
+
+/* False: the real server cannot be reached by FULLNAT. */
+bool fnat_seam_fill_flow(struct fnat_flow *f, struct ip_vs_conn *cp)
+{
+	f->net = cp->ipvs->net;
+	f->cp = cp;
+	f->af = cp->af;
+	f->protocol = cp->protocol;
+	ip_vs_addr_copy(cp->af, &f->caddr, &cp->caddr);
+	ip_vs_addr_copy(cp->af, &f->vaddr, &cp->vaddr);
+	ip_vs_addr_copy(cp->af, &f->daddr, &cp->daddr);
+	f->cport = cp->cport;
+	f->vport = cp->vport;
+	f->dport = cp->dport;
+	/* FULLNAT needs no conntrack: see the early hook */
+	cp->flags &= ~IP_VS_CONN_F_NFCT;
+	return cp->af == cp->daf;
+}
+
+struct fnat_flow *fnat_seam_flow(struct ip_vs_conn *cp)
+{
+	return READ_ONCE(cp->app_data);
+}
+
+/* Serialise the making of a connection's flow. */
+void fnat_seam_lock(struct ip_vs_conn *cp)
+	__acquires(&cp->lock)
+{
+	spin_lock_bh(&cp->lock);
+}
+
+void fnat_seam_unlock(struct ip_vs_conn *cp)
+	__releases(&cp->lock)
+{
+	spin_unlock_bh(&cp->lock);
+}
+
+/* Under fnat_seam_lock(). */
+void fnat_seam_set_flow(struct ip_vs_conn *cp, struct fnat_flow *f)
+{
+	/* pairs with the readers' address dependency */
+	smp_store_release(&cp->app_data, f);
+}
+
+/* Lets the connection go as soon as ip_vs puts it (ip_vs_conn_put()). */
+void fnat_seam_expire(struct ip_vs_conn *cp)
+{
+	cp->timeout = 0;
+}
+
+/* Both sides have closed, or one has reset. */
+bool fnat_seam_is_closed(const struct ip_vs_conn *cp)
+{
+	u16 state = READ_ONCE(cp->state);
+
+	return state == IP_VS_TCP_S_TIME_WAIT || state == IP_VS_TCP_S_CLOSE;
+}
+
+/* Will a packet without SYN, FIN and RST leave the state as it is? */
+bool fnat_seam_state_is_steady(const struct ip_vs_conn *cp)
+{
+	return READ_ONCE(cp->state) == IP_VS_TCP_S_ESTABLISHED;
+}
+
+/*
+ * ip_vs sets its own timeout with each packet; put ours in its place. It takes
+ * effect when the connection is put.
+ */
+void fnat_seam_adjust_timeout(const struct fnat_net *fn, struct ip_vs_conn *cp, bool half_open)
+{
+	const struct fnat_sysctl *sysctl = &fn->sysctl;
+
+	if (cp->state == IP_VS_TCP_S_TIME_WAIT)
+		cp->timeout = READ_ONCE(sysctl->timeout_timewait) * HZ;
+	else if (cp->state == IP_VS_TCP_S_CLOSE)
+		cp->timeout = READ_ONCE(sysctl->timeout_close) * HZ;
+	else if (half_open)
+		cp->timeout = READ_ONCE(sysctl->timeout_synrecv) * HZ;
+}
+
+/* A reference across the reply's way through ip_vs; false: it is expiring. */
+bool fnat_seam_get(struct ip_vs_conn *cp)
+{
+	return __ip_vs_conn_get(cp);
+}
+
+/* Puts the reference and starts the timer with the timeout that is set now. */
+void fnat_seam_put_rearm(struct ip_vs_conn *cp)
+{
+	ip_vs_conn_put(cp);
+}
+
+/* Once for each namespace: ip_vs asks app_conn_bind only while appcnt is not 0. */
+int fnat_seam_net_init(struct fnat_net *fn)
+{
+	struct netns_ipvs *ipvs = net_ipvs(fn->net);
+	struct ip_vs_proto_data *pd = ipvs ? ip_vs_proto_data_get(ipvs, IPPROTO_TCP) : NULL;
+
+	if (!pd)
+		return -EPROTONOSUPPORT;
+	atomic_inc(&pd->appcnt);
+	return 0;
+}
+
+void fnat_seam_net_exit(struct fnat_net *fn)
+{
+	struct ip_vs_proto_data *pd = ip_vs_proto_data_get(net_ipvs(fn->net), IPPROTO_TCP);
+
+	if (pd)
+		atomic_dec(&pd->appcnt);
+}
+
+/* Is the function the one of ip_vs itself, and not another module's like ours? */
+static bool is_stock(const void *func, const char *name)
+{
+	char symbol[KSYM_SYMBOL_LEN];
+	size_t len = strlen(name);
+
+	snprintf(symbol, sizeof(symbol), "%ps", func);
+	return !strncmp(symbol, name, len) && (!symbol[len] || !strcmp(symbol + len, " [ip_vs]"));
+}
+
+/* Module load. */
+int fnat_seam_init(void)
+{
+	tcp_protocol = ip_vs_proto_get(IPPROTO_TCP);
+	if (!tcp_protocol || tcp_protocol->protocol != IPPROTO_TCP) {
+		pr_err("this kernel's ip_vs does not balance TCP\n");
+		return -EPROTONOSUPPORT;
+	}
+	if (!is_stock(tcp_protocol->app_conn_bind, "tcp_app_conn_bind")) {
+		pr_err("app_conn_bind of ip_vs is %ps, not tcp_app_conn_bind: is another module hooked in there?\n",
+		       tcp_protocol->app_conn_bind);
+		return -EBUSY;
+	}
+	stock_tcp_app_conn_bind = tcp_protocol->app_conn_bind;
+	WRITE_ONCE(tcp_protocol->app_conn_bind, fullnat_tcp_app_conn_bind);
+	return 0;
+}
+
+/*
+ * Module unload: no connection of ours is left, or they would hold references.
+ * The caller waits for a grace period before the module's text goes.
+ */
+void fnat_seam_exit(void)
+{
+	if (WARN_ON(tcp_protocol->app_conn_bind != fullnat_tcp_app_conn_bind))
+		return;
+	WRITE_ONCE(tcp_protocol->app_conn_bind, stock_tcp_app_conn_bind);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The seam: all that this module knows of the inside of ip_vs is in seam.c.
+ * What it offers to the other files is here.
+ */
+#ifndef FNAT_SEAM_H
+#define FNAT_SEAM_H
+
+#include <linux/netfilter.h>
+#include <linux/skbuff.h>
+
+#include "port.h"
+#include "service.h"
+
+struct fnat_flow;
+struct fnat_net;
+struct ip_vs_conn;
+
+int fnat_seam_init(void);
+void fnat_seam_exit(void);
+int fnat_seam_net_init(struct fnat_net *fn);
+void fnat_seam_net_exit(struct fnat_net *fn);
+
+/* The data path asks these; softirq or BH off, under rcu_read_lock(). */
+struct fnat_service *fnat_seam_service(const struct fnat_net *fn, const struct ip_vs_conn *cp);
+bool fnat_seam_has_conn(const struct fnat_net *fn, u8 af, const struct sk_buff *skb);
+bool fnat_seam_fill_flow(struct fnat_flow *f, struct ip_vs_conn *cp);
+struct net *fnat_seam_net(const struct ip_vs_conn *cp);
+struct fnat_flow *fnat_seam_flow(struct ip_vs_conn *cp);
+void fnat_seam_lock(struct ip_vs_conn *cp);
+void fnat_seam_unlock(struct ip_vs_conn *cp);
+void fnat_seam_set_flow(struct ip_vs_conn *cp, struct fnat_flow *f);
+void fnat_seam_expire(struct ip_vs_conn *cp);
+bool fnat_seam_is_closed(const struct ip_vs_conn *cp);
+void fnat_seam_adjust_timeout(const struct fnat_net *fn, struct ip_vs_conn *cp, bool half_open);
+bool fnat_seam_get(struct ip_vs_conn *cp);
+void fnat_seam_put_rearm(struct ip_vs_conn *cp);
+bool fnat_seam_state_is_steady(const struct ip_vs_conn *cp);
+
+#endif

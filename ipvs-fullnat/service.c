@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The table of declared services. Changes in process context under
+ * fnat_net.lock, lookups under RCU in any context.
+ */
+#include <linux/in.h>
+#include <linux/jhash.h>
+#include <linux/slab.h>
+#include <uapi/linux/ip_vs_fullnat.h>
+
+#include "laddr.h"
+#include "net.h"
+#include "service.h"
+#include "toa_wire.h"
+
+const struct fnat_svc_options fnat_svc_default_options = {
+	.toa_v4 = TOA_KIND_DEFAULT_V4,
+	.toa_v6 = TOA_KIND_DEFAULT_V6,
+	.timestamps = FULLNAT_TIMESTAMPS_REWRITE,
+};
+
+static u32 svc_hash(const struct fnat_svc_key *key)
+{
+	BUILD_BUG_ON(sizeof(*key) % sizeof(u32));
+	return jhash2((const u32 *)key, sizeof(*key) / sizeof(u32), 0) &
+	       (FNAT_SVC_HASH_SIZE - 1);
+}
+
+struct fnat_service *fnat_service_get(const struct fnat_net *fn, const struct fnat_svc_key *key)
+{
+	struct fnat_service *svc;
+
+	hlist_for_each_entry_rcu(svc, &fn->svc_hash[svc_hash(key)], hnode,
+				 lockdep_is_held(&fn->lock))
+		if (!memcmp(&svc->key, key, sizeof(*key)))
+			return svc;
+	return NULL;
+}
+
+/* The declaration that a packet's destination falls under, as ip_vs would find its service. */
+struct fnat_service *fnat_service_match(const struct fnat_net *fn, u8 af, u16 protocol,
+					const union nf_inet_addr *addr, __be16 port)
+{
+	struct fnat_service *svc;
+	struct fnat_svc_key key;
+
+	if (!READ_ONCE(fn->svc_count))
+		return NULL;
+	memset(&key, 0, sizeof(key));
+	key.af = af;
+	key.protocol = protocol;
+	key.port = port;
+	if (af == AF_INET)
+		key.addr.ip = addr->ip;
+	else
+		key.addr = *addr;
+	svc = fnat_service_get(fn, &key);
+	if (svc)
+		return svc;
+	key.port = 0;
+	return fnat_service_get(fn, &key);
+}
+
+/* NULL: no memory. The caller holds fnat_net.lock and knows that the key is new. */
+struct fnat_service *fnat_service_create(struct fnat_net *fn, const struct fnat_svc_key *key,
+					 const struct fnat_svc_options *opt)
+{
+	struct fnat_service *svc = kzalloc(sizeof(*svc), GFP_KERNEL);
+
+	lockdep_assert_held(&fn->lock);
+	if (!svc)
+		return NULL;
+	svc->key = *key;
+	svc->opt = *opt;
+	hlist_add_head_rcu(&svc->hnode, &fn->svc_hash[svc_hash(key)]);
+	WRITE_ONCE(fn->svc_count, fn->svc_count + 1);
+	return svc;
+}
+
+/* The caller holds fnat_net.lock. Live connections go on as they are. */
+void fnat_service_delete(struct fnat_net *fn, struct fnat_service *svc)
+{
+	lockdep_assert_held(&fn->lock);
+	hlist_del_rcu(&svc->hnode);
+	WRITE_ONCE(fn->svc_count, fn->svc_count - 1);
+	fnat_pool_clear(fn, &svc->pool);
+	kfree_rcu(svc, rcu);
+}
+
+/* The caller holds fnat_net.lock. */
+void fnat_service_flush(struct fnat_net *fn)
+{
+	struct fnat_service *svc;
+	struct hlist_node *next;
+	unsigned int i;
+
+	for (i = 0; i < FNAT_SVC_HASH_SIZE; i++)
+		hlist_for_each_entry_safe(svc, next, &fn->svc_hash[i], hnode)
+			fnat_service_delete(fn, svc);
+	fnat_pool_clear(fn, &fn->default_pool);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* net.ipv4.vs.fullnat_*: settings of a network namespace. */
+#ifndef FNAT_SYSCTL_H
+#define FNAT_SYSCTL_H
+
+#include <linux/types.h>
+
+struct ctl_table_header;
+struct fnat_net;
+
+/* Seconds unless they say otherwise; read without locks by the data path. */
+struct fnat_sysctl {
+	/* 1..3600: until the client has answered the RS's SYN-ACK */
+	int timeout_synrecv;
+	/* 1..3600: connections that both sides have closed */
+	int timeout_timewait;
+	/* 1..3600: connections that were reset */
+	int timeout_close;
+	/* 1..100 percent of a local address's ports that half-open
+	 * connections to one RS may hold before the oldest of them are
+	 * recycled
+	 */
+	int half_open_percent;
+	struct ctl_table_header *header;
+};
+
+int fnat_sysctl_net_init(struct fnat_net *fn);
+void fnat_sysctl_net_exit(struct fnat_net *fn);
+
+#endif

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * TCP through a flow. The RS must take all clients behind one LIP for one host,
+ * whose ISNs and timestamps never run backwards (clock.h): a client's sequence
+ * numbers and TSvals are shifted on the way in, what the RS acknowledges and
+ * echoes is shifted back on the way out.
+ *
+ * A SYN with another ISN on a live connection may be a new connection of the
+ * client, or a forgery: its offsets are pending, used for this SYN only, until
+ * the RS's SYN-ACK acknowledges it.
+ *
+ * Softirq, or process context with BH off, under RCU.
+ */
+#include <linux/tcp.h>
+#include <net/tcp.h>
+#include <uapi/linux/ip_vs_fullnat.h>
+
+#include "clock.h"
+#include "net.h"
+#include "tcp.h"
+
+/* How far the RS's first replies may be ahead of its ISN and still be its first. */
+#define FNAT_FIRST_WINDOW	BIT(20)
+
+/* RFC 7323: no window is larger. */
+#define FNAT_MAX_WINDOW		BIT(30)
+
+/* Does x lie in [from, from + size)? Sequence numbers, modulo 2^32. */
+static bool seq_within(u32 x, u32 from, u32 size)
+{
+	return x - from < size;
+}
+
+static const struct tcphdr *tcp_header(const struct fnat_pkt *pkt, struct tcphdr *buf)
+{
+	return skb_header_pointer(pkt->skb, pkt->thoff, sizeof(*buf), buf);
+}
+
+/* Bytes of header with options, all of them in the packet; 0: malformed. */
+static unsigned int tcp_header_len(const struct fnat_pkt *pkt, const struct tcphdr *th)
+{
+	unsigned int len = th->doff * 4;
+
+	if (len < sizeof(*th) || pkt->thoff + len > pkt->skb->len)
+		return 0;
+	return len;
+}
+
+bool fnat_tcp_is_syn(const struct fnat_pkt *pkt)
+{
+	struct tcphdr buf;
+	const struct tcphdr *th = tcp_header(pkt, &buf);
+
+	return th && th->syn && !th->ack;
+}
+
+/* Neither begins nor ends a connection. */
+bool fnat_tcp_is_plain(const struct fnat_pkt *pkt)
+{
+	struct tcphdr buf;
+	const struct tcphdr *th = tcp_header(pkt, &buf);
+
+	return th && !th->syn && !th->fin && !th->rst;
+}
+
+/*
+ * What the flow must know of the packet that begins it before it can have its
+ * port. A flow that does not begin with a SYN (sloppy_tcp) keeps the client's
+ * numbers. False: malformed.
+ */
+bool fnat_tcp_flow_syn(const struct fnat_pkt *pkt, struct fnat_flow *f)
+{
+	u8 buf[15 * 4];
+	const struct tcphdr *th = tcp_header(pkt, (struct tcphdr *)buf);
+	unsigned int hdr_len = th ? tcp_header_len(pkt, th) : 0;
+
+	if (!hdr_len)
+		return false;
+	f->tcp.seq_end = ntohl(th->seq);
+	if (!th->syn || th->ack)
+		return true;
+	f->tcp.client_isn = ntohl(th->seq);
+	f->tcp.has_client_isn = true;
+	th = skb_header_pointer(pkt->skb, pkt->thoff, hdr_len, buf);
+	f->tcp.has_tsval = fnat_tcp_options_tsval((const u8 *)(th + 1), hdr_len - sizeof(*th),
+						  &f->tcp.tsval);
+	return true;
+}
+
+/* The offsets that make (isn, tsval) what the RS shall see in this SYN. */
+static void choose_offsets(const struct fnat_flow *f, u32 isn, bool has_tsval, u32 tsval,
+			   struct fnat_tcp_offsets *off)
+{
+	off->seq = fnat_clock_isn(f, f->portmap) - isn;
+	off->ts = 0;
+	if (has_tsval && f->tcp.timestamps == FULLNAT_TIMESTAMPS_REWRITE)
+		off->ts = fnat_clock_tsval(f, f->portmap) - tsval;
+}
+
+/* For the SYN of fnat_tcp_flow_syn(), now that the flow has its port. */
+void fnat_tcp_flow_offsets(struct fnat_flow *f)
+{
+	struct fnat_tcp *tcp = &f->tcp;
+
+	if (!tcp->has_client_isn)
+		return;
+	choose_offsets(f, tcp->client_isn, tcp->has_tsval, tcp->tsval, &tcp->off);
+	tcp->seq_end += tcp->off.seq;
+	tcp->tsval += tcp->off.ts;
+}
+
+/* The offsets for a SYN: committed, pending, or new ones that become pending. */
+static void syn_offsets(struct fnat_pkt *pkt, u32 isn, const u8 *opts, unsigned int opts_len,
+			struct fnat_tcp_offsets *off)
+{
+	struct fnat_tcp *tcp = &pkt->flow->tcp;
+	u32 tsval = 0;
+	bool has_tsval;
+
+	spin_lock_bh(&pkt->flow->lock);
+	if (tcp->has_client_isn && tcp->client_isn == isn) {
+		*off = tcp->off;
+	} else {
+		if (!tcp->has_pending || tcp->pending_isn != isn) {
+			has_tsval = fnat_tcp_options_tsval(opts, opts_len, &tsval);
+			choose_offsets(pkt->flow, isn, has_tsval, tsval, &tcp->pending_off);
+			tcp->pending_isn = isn;
+			tcp->has_pending = true;
+			fnat_stat_inc(pkt->fn, syn_pending);
+		}
+		*off = tcp->pending_off;
+	}
+	spin_unlock_bh(&pkt->flow->lock);
+}
+
+/* The client has answered the SYN-ACK, and knew its number: it is no forger. */
+static void request_opens(struct fnat_flow *f, const struct tcphdr *th)
+{
+	struct fnat_tcp *tcp = &f->tcp;
+
+	if (likely(READ_ONCE(tcp->opened)) || !th->ack || th->syn || th->rst)
+		return;
+	spin_lock_bh(&f->lock);
+	if (tcp->has_rs_isn && seq_within(ntohl(th->ack_seq), tcp->rs_isn + 1, FNAT_MAX_WINDOW))
+		WRITE_ONCE(tcp->opened, true);
+	spin_unlock_bh(&f->lock);
+}
+
+/* Remember how far the sender has come: fnat_clock_flow_ends(). */
+static void request_advances(struct fnat_tcp *tcp, u32 seq_end, const u8 *opts,
+			     unsigned int opts_len)
+{
+	u32 tsval;
+
+	if ((s32)(seq_end - READ_ONCE(tcp->seq_end)) > 0)
+		WRITE_ONCE(tcp->seq_end, seq_end);
+	if (READ_ONCE(tcp->has_tsval) && fnat_tcp_options_tsval(opts, opts_len, &tsval))
+		WRITE_ONCE(tcp->tsval, tsval);
+}
+
+static void request_rewrite(struct fnat_pkt *pkt, struct tcphdr *th, unsigned int hdr_len)
+{
+	struct fnat_tcp *tcp = &pkt->flow->tcp;
+	unsigned int opts_len = hdr_len - sizeof(*th);
+	unsigned int payload = pkt->skb->len - pkt->thoff - hdr_len;
+	struct fnat_tcp_offsets off = tcp->off;
+	u8 *opts = (u8 *)(th + 1);
+	struct fnat_csum csum;
+
+	fnat_csum_begin(pkt, hdr_len, &csum);
+	fnat_rewrite_addrs(pkt);
+	if (th->syn && !th->ack) {
+		syn_offsets(pkt, ntohl(th->seq), opts, opts_len, &off);
+		fnat_tcp_options_neutralise_syn(opts, opts_len,
+						tcp->timestamps == FULLNAT_TIMESTAMPS_STRIP);
+	}
+	th->seq = htonl(ntohl(th->seq) + off.seq);
+	if (off.ts)
+		fnat_tcp_options_add_tsval(opts, opts_len, off.ts);
+	fnat_csum_end(pkt, hdr_len, &csum);
+
+	if (!th->syn)
+		request_advances(tcp, ntohl(th->seq) + payload + th->fin, opts, opts_len);
+}
+
+/*
+ * On each packet from the client's last ACK of the handshake until the RS has
+ * proved that it accepted the connection: any of them may be the one that
+ * makes the socket (lost ACK, TCP_DEFER_ACCEPT, SYN cookies). On a SYN only
+ * with data, which makes the socket at once (TFO).
+ */
+static bool toa_wanted(const struct fnat_flow *f, const struct tcphdr *th, bool payload)
+{
+	if (!f->tcp.toa_kind || th->rst)
+		return false;
+	return th->syn ? payload : th->ack;
+}
+
+static void toa_was_sent(struct fnat_pkt *pkt)
+{
+	struct fnat_tcp *tcp = &pkt->flow->tcp;
+
+	fnat_stat_inc(pkt->fn, toa_packets);
+	if (READ_ONCE(tcp->toa_sent))
+		return;
+	spin_lock_bh(&pkt->flow->lock);
+	if (!tcp->toa_sent) {
+		WRITE_ONCE(tcp->toa_sent, true);
+		fnat_stat_inc(pkt->fn, conns_with_toa);
+	}
+	spin_unlock_bh(&pkt->flow->lock);
+}
+
+int fnat_tcp_request(struct fnat_pkt *pkt)
+{
+	struct fnat_flow *f = pkt->flow;
+	struct tcphdr buf, *th;
+	const struct tcphdr *h = tcp_header(pkt, &buf);
+	unsigned int hdr_len = h ? tcp_header_len(pkt, h) : 0;
+	bool accepted = READ_ONCE(f->tcp.accepted);
+	bool with_toa;
+	int err;
+
+	if (!hdr_len)
+		return FNAT_TCP_DROP(drop_malformed);
+	if (!fnat_prepare(pkt, hdr_len, accepted ? 0 : FNAT_TOA_GROW_MAX))
+		return FNAT_TCP_DROP(drop_nomem);
+	th = tcp_hdr(pkt->skb);
+	request_opens(f, th);
+	request_rewrite(pkt, th, hdr_len);
+	if (accepted && !th->syn)
+		return 0;
+
+	with_toa = toa_wanted(f, th, pkt->skb->len > pkt->thoff + hdr_len);
+	err = fnat_toa_insert(pkt, with_toa);
+	if (!err && with_toa)
+		toa_was_sent(pkt);
+	return err;
+}
+
+/* The RS answers the pending SYN: that is the connection from now on. */
+static void commit_pending(struct fnat_pkt *pkt, u32 rs_isn)
+{
+	struct fnat_tcp *tcp = &pkt->flow->tcp;
+
+	tcp->off = tcp->pending_off;
+	tcp->client_isn = tcp->pending_isn;
+	tcp->has_client_isn = true;
+	tcp->has_pending = false;
+	tcp->seq_end = tcp->client_isn + tcp->off.seq;
+	tcp->rs_isn = rs_isn;
+	tcp->has_rs_isn = true;
+	WRITE_ONCE(tcp->opened, false);
+	WRITE_ONCE(tcp->accepted, false);
+	WRITE_ONCE(tcp->toa_sent, false);
+	fnat_stat_inc(pkt->fn, syn_committed);
+}
+
+/* Does the RS acknowledge the SYN with this ISN, with data of it perhaps? */
+static bool acks_syn(u32 ack, u32 isn, const struct fnat_tcp_offsets *off)
+{
+	return seq_within(ack, isn + off->seq + 1, FNAT_FIRST_WINDOW);
+}
+
+static void reply_synack(struct fnat_pkt *pkt, const struct tcphdr *th)
+{
+	struct fnat_tcp *tcp = &pkt->flow->tcp;
+	u32 ack = ntohl(th->ack_seq);
+
+	if (tcp->has_pending && acks_syn(ack, tcp->pending_isn, &tcp->pending_off)) {
+		commit_pending(pkt, ntohl(th->seq));
+	} else if (!tcp->accepted && tcp->has_client_isn &&
+		   acks_syn(ack, tcp->client_isn, &tcp->off)) {
+		/* sent again it is the same, or another one with SYN cookies */
+		tcp->rs_isn = ntohl(th->seq);
+		tcp->has_rs_isn = true;
+	}
+}
+
+/*
+ * Payload, FIN, or an acknowledgment of more than the SYN, in the window of
+ * this connection: the RS has a socket for it. An ACK that an older
+ * incarnation of the port sends as a challenge proves nothing.
+ */
+static void reply_accepts(struct fnat_pkt *pkt, const struct tcphdr *th, bool payload)
+{
+	struct fnat_tcp *tcp = &pkt->flow->tcp;
+	u32 rs_view_isn = tcp->client_isn + tcp->off.seq;
+
+	if (th->rst || !tcp->has_rs_isn || !tcp->has_client_isn ||
+	    !seq_within(ntohl(th->seq), tcp->rs_isn + 1, FNAT_FIRST_WINDOW))
+		return;
+	if (!payload && !th->fin &&
+	    !(th->ack && seq_within(ntohl(th->ack_seq), rs_view_isn + 2, FNAT_MAX_WINDOW)))
+		return;
+	WRITE_ONCE(tcp->accepted, true);
+	if (tcp->toa_kind && !tcp->toa_sent)
+		fnat_stat_inc(pkt->fn, conns_without_toa);
+}
+
+/* Advances the handshake and tells which offsets are this packet's. */
+static void reply_offsets(struct fnat_pkt *pkt, const struct tcphdr *th, bool payload,
+			  struct fnat_tcp_offsets *off)
+{
+	struct fnat_tcp *tcp = &pkt->flow->tcp;
+
+	if (likely(READ_ONCE(tcp->accepted) && !READ_ONCE(tcp->has_pending))) {
+		*off = tcp->off;
+		return;
+	}
+	spin_lock_bh(&pkt->flow->lock);
+	if (th->syn && th->ack)
+		reply_synack(pkt, th);
+	else if (!tcp->accepted)
+		reply_accepts(pkt, th, payload);
+	*off = tcp->off;
+	/* the RS refuses the pending SYN: the client must recognise its number */
+	if (th->rst && th->ack && tcp->has_pending &&
+	    acks_syn(ntohl(th->ack_seq), tcp->pending_isn, &tcp->pending_off))
+		*off = tcp->pending_off;
+	spin_unlock_bh(&pkt->flow->lock);
+}
+
+static void lower_mss(struct fnat_pkt *pkt, u8 *opts, unsigned int opts_len)
+{
+	unsigned int by = fnat_toa_len(pkt->flow);
+	unsigned int floor = pkt->flow->af == AF_INET ? 536 : 1220;
+
+	if (by && fnat_tcp_options_lower_mss(opts, opts_len, by, floor))
+		fnat_stat_inc(pkt->fn, mss_lowered);
+}
+
+int fnat_tcp_reply(struct fnat_pkt *pkt)
+{
+	struct tcphdr buf, *th;
+	const struct tcphdr *h = tcp_header(pkt, &buf);
+	unsigned int hdr_len = h ? tcp_header_len(pkt, h) : 0;
+	unsigned int opts_len = hdr_len - sizeof(*th);
+	struct fnat_tcp_offsets off;
+	struct fnat_csum csum;
+
+	if (!hdr_len)
+		return FNAT_TCP_DROP(drop_malformed);
+	if (!fnat_prepare(pkt, hdr_len, 0))
+		return FNAT_TCP_DROP(drop_nomem);
+	th = tcp_hdr(pkt->skb);
+	reply_offsets(pkt, th, pkt->skb->len > pkt->thoff + hdr_len, &off);
+
+	fnat_csum_begin(pkt, hdr_len, &csum);
+	fnat_rewrite_addrs(pkt);
+	if (th->ack)
+		th->ack_seq = htonl(ntohl(th->ack_seq) - off.seq);
+	fnat_tcp_options_sub_reply((u8 *)(th + 1), opts_len, &off, th->ack);
+	if (th->syn && th->ack)
+		lower_mss(pkt, (u8 *)(th + 1), opts_len);
+	fnat_csum_end(pkt, hdr_len, &csum);
+	return 0;
+}

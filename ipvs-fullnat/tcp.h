@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* TCP of a flow: what changes besides addresses and ports. */
+#ifndef FNAT_TCP_H
+#define FNAT_TCP_H
+
+#include "stats.h"
+#include "xmit.h"
+
+struct tcphdr;
+
+/*
+ * tcp.c. The functions that return int return 0, or why the packet must be
+ * dropped: FNAT_TCP_DROP(name of the counter). It may be half-rewritten then.
+ */
+#define FNAT_TCP_DROP(name)	(-1 - (int)FNAT_STAT_##name)
+#define FNAT_TCP_DROP_STAT(err)	((enum fnat_stat)(-1 - (err)))
+
+bool fnat_tcp_is_syn(const struct fnat_pkt *pkt);
+bool fnat_tcp_is_plain(const struct fnat_pkt *pkt);
+bool fnat_tcp_flow_syn(const struct fnat_pkt *pkt, struct fnat_flow *f);
+void fnat_tcp_flow_offsets(struct fnat_flow *f);
+int fnat_tcp_request(struct fnat_pkt *pkt);
+int fnat_tcp_reply(struct fnat_pkt *pkt);
+
+/* toa_insert.c */
+unsigned int fnat_toa_len(const struct fnat_flow *f);
+int fnat_toa_insert(struct fnat_pkt *pkt, bool with_toa);
+
+/* The most by which fnat_toa_insert() can make a header grow: a TOA and its padding. */
+#define FNAT_TOA_GROW_MAX	24
+
+/*
+ * tcp_options.c: changes in place, on "len" bytes of options; the caller takes
+ * care of the checksum. An option with a bad length ends the walk.
+ */
+bool fnat_tcp_options_tsval(const u8 *opts, unsigned int len, u32 *tsval);
+void fnat_tcp_options_add_tsval(u8 *opts, unsigned int len, u32 delta);
+void fnat_tcp_options_sub_reply(u8 *opts, unsigned int len, const struct fnat_tcp_offsets *off,
+				bool ack);
+void fnat_tcp_options_neutralise_syn(u8 *opts, unsigned int len, bool strip_timestamps);
+bool fnat_tcp_options_lower_mss(u8 *opts, unsigned int len, unsigned int by,
+				unsigned int floor);
+
+#endif

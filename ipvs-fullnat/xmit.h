@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The two ways through the load balancer, and what they share. All of it runs
+ * in softirq, or in process context with BH off, under rcu_read_lock().
+ */
+#ifndef FNAT_XMIT_H
+#define FNAT_XMIT_H
+
+#include <linux/netfilter.h>
+#include <linux/skbuff.h>
+
+#include "flow.h"
+
+struct dst_entry;
+struct fnat_net;
+struct ip_vs_conn;
+
+/* A packet under rewriting. */
+struct fnat_pkt {
+	struct sk_buff *skb;
+	struct fnat_net *fn;
+	struct fnat_flow *flow;
+	struct dst_entry *dst;		/* where it goes; the reference is RCU's */
+	enum fnat_dir dir;
+	unsigned int thoff;		/* offset of the transport header */
+};
+
+/* request.c: C:cp -> VIP:vp becomes LIP:lp -> RS:rp. */
+unsigned int fnat_request(struct sk_buff *skb, struct ip_vs_conn *cp, unsigned int thoff);
+
+unsigned int fnat_request_icmp(struct sk_buff *skb, struct ip_vs_conn *cp);
+void fnat_after_packet(struct fnat_net *fn, struct fnat_flow *f, struct ip_vs_conn *cp);
+
+/* reply.c: RS:rp -> LIP:lp becomes VIP:vp -> C:cp. */
+unsigned int fnat_reply(struct sk_buff *skb, struct fnat_flow *f, unsigned int thoff);
+
+/* rewrite.c: addresses, ports and checksums, for both directions. */
+struct fnat_csum {
+	__wsum before;
+	unsigned int len;		/* of transport header and payload */
+};
+
+bool fnat_prepare(struct fnat_pkt *pkt, unsigned int hdr_len, unsigned int grow);
+void fnat_csum_begin(const struct fnat_pkt *pkt, unsigned int hdr_len, struct fnat_csum *csum);
+void fnat_csum_end(const struct fnat_pkt *pkt, unsigned int hdr_len, const struct fnat_csum *csum);
+void fnat_rewrite_addrs(const struct fnat_pkt *pkt);
+void fnat_fix_network_header(const struct fnat_pkt *pkt);
+bool fnat_decrease_ttl(const struct fnat_pkt *pkt);
+bool fnat_too_big(const struct fnat_pkt *pkt, unsigned int mtu);
+unsigned int fnat_send(struct fnat_pkt *pkt, bool to_client);
+
+#endif
