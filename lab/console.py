@@ -11,7 +11,7 @@ LEAVE = b'\x1d'     # Ctrl-]
 
 def attach(machine):
     """Be the console of a machine until Ctrl-] or until it is gone."""
-    print(f'lab: the console of {machine.name}; Ctrl-] leaves and powers off',
+    print(f'lab: the console of {machine.name}; Ctrl-] leaves',
           file=sys.stderr)
     machine.console_tap = lambda data: os.write(1, data)
     terminal = sys.stdin.isatty()
