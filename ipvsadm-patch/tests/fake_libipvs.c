@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+// SPDX-License-Identifier: GPL-2.0
 /*
  * A libipvs that talks to no kernel: the patched ipvsadm is linked with it, so
  * that everything above netlink can be tested by anybody, and under valgrind.
@@ -514,6 +514,8 @@ int ipvs_fullnat_add_laddr(const ipvs_fullnat_laddr_t *laddr)
 
 int ipvs_fullnat_del_laddr(const ipvs_fullnat_laddr_t *l)
 {
+	if (l->key.af && !find_fullnat(&l->key))
+		return refuse(ENOENT, "This service is not declared FULLNAT");
 	if (!remove_laddrs(&l->key, l->af, &l->addr, &l->addr_end))
 		return refuse(ENOENT, "This local address is not in the pool");
 	return 0;

