@@ -12,6 +12,7 @@
 
 #include "flow.h"
 #include "hooks.h"
+#include "icmp.h"
 #include "laddr.h"
 #include "net.h"
 #include "seam.h"
@@ -49,16 +50,35 @@ static bool packet_tuple_v4(const struct sk_buff *skb, struct fnat_tuple *t, uns
 static unsigned int early_hook(void *priv, struct sk_buff *skb, const struct nf_hook_state *state)
 {
 	struct fnat_net *fn = fnat_net(state->net);
+	struct fnat_icmp_quote quote;
 	struct fnat_tuple t;
 	unsigned int thoff;
 	enum fnat_dir dir;
 
-	if (skb_get_nfct(skb) || !packet_tuple_v4(skb, &t, &thoff))
+	if (skb_get_nfct(skb))
+		return NF_ACCEPT;
+	if (!packet_tuple_v4(skb, &t, &thoff) && !fnat_icmp_parse(skb, &quote, &t))
 		return NF_ACCEPT;
 	if (fnat_flow_find(fn->net, &t, &dir) ||
 	    fnat_service_match(fn, t.af, t.protocol, &t.daddr, t.dport))
 		nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
 	return NF_ACCEPT;
+}
+
+/* An error from the RS's side is ours; ip_vs itself looks after the client's. */
+static unsigned int local_in_icmp(struct fnat_net *fn, struct sk_buff *skb)
+{
+	struct fnat_icmp_quote quote;
+	struct fnat_tuple t;
+	struct fnat_flow *f;
+	enum fnat_dir dir;
+
+	if (!fnat_icmp_parse(skb, &quote, &t))
+		return NF_ACCEPT;
+	f = fnat_flow_find(fn->net, &t, &dir);
+	if (!f || dir == FNAT_DIR_REQUEST)
+		return NF_ACCEPT;
+	return fnat_icmp_to_client(skb, f, &quote);
 }
 
 static bool is_first_syn(const struct sk_buff *skb, unsigned int thoff)
@@ -103,7 +123,7 @@ static unsigned int local_in_hook(void *priv, struct sk_buff *skb,
 	enum fnat_dir dir;
 
 	if (!packet_tuple_v4(skb, &t, &thoff))
-		return NF_ACCEPT;
+		return local_in_icmp(fn, skb);
 	f = fnat_flow_find(fn->net, &t, &dir);
 	if (!f)
 		return unknown_packet(fn, skb, &t, thoff);

@@ -48,7 +48,7 @@ static void reply_send(struct fnat_pkt *pkt, bool steady)
 	struct ip_vs_conn *cp = pkt->flow->cp;
 	bool held = !steady && fnat_seam_get(cp);
 
-	fnat_send(pkt, true);
+	fnat_send(pkt, false);
 	if (!held)
 		return;
 	fnat_after_packet(pkt->fn, pkt->flow, cp);

@@ -202,17 +202,11 @@ unsigned int fnat_request(struct sk_buff *skb, struct ip_vs_conn *cp, unsigned i
 		goto drop;
 	}
 	fnat_fix_network_header(&pkt);
-	fnat_send(&pkt, false);
+	fnat_send(&pkt, true);
 	fnat_after_packet(pkt.fn, pkt.flow, cp);
 	return NF_STOLEN;
 
 drop:
 	kfree_skb(skb);
 	return NF_STOLEN;
-}
-
-/* An ICMP error of the client's side about a reply: not forwarded yet. */
-unsigned int fnat_request_icmp(struct sk_buff *skb, struct ip_vs_conn *cp)
-{
-	return fnat_drop(fnat_net(fnat_seam_net(cp)), skb, drop_unsupported);
 }

@@ -143,18 +143,20 @@ bool fnat_too_big(const struct fnat_pkt *pkt, unsigned int mtu)
 	return skb->len > mtu;
 }
 
-/*
- * As ip_vs's own transmitters do it. A request is marked as handled by ip_vs; a
- * reply is not, so that ip_vs_out_hook() finds its connection and does the
- * statistics, the state and the timer.
+/**
+ * fnat_send - send the packet, as ip_vs's own transmitters do it
+ * @pkt: all rewritten
+ * @ipvs_done: ip_vs has nothing more to do with it. Not for a reply: there
+ *	ip_vs_out_hook() finds the connection and does the statistics, the state
+ *	and the timer.
  */
-unsigned int fnat_send(struct fnat_pkt *pkt, bool to_client)
+unsigned int fnat_send(struct fnat_pkt *pkt, bool ipvs_done)
 {
 	struct sk_buff *skb = pkt->skb;
 
 	skb_dst_drop(skb);
 	skb_dst_set_noref(skb, pkt->dst);
-	skb->ipvs_property = !to_client;
+	skb->ipvs_property = ipvs_done;
 	ip_vs_notrack(skb);
 	skb_orphan(skb);
 	if (skb->dev)

@@ -19,6 +19,7 @@
 #include <uapi/linux/ip_vs_fullnat.h>
 
 #include "flow.h"
+#include "icmp.h"
 #include "net.h"
 #include "seam.h"
 #include "xmit.h"
@@ -88,8 +89,13 @@ static int fullnat_xmit(struct sk_buff *skb, struct ip_vs_conn *cp, struct ip_vs
 {
 	struct fnat_net *fn = fnat_net(cp->ipvs->net);
 
-	if (ip_vs_iph_icmp(iph))
-		return fnat_request_icmp(skb, cp);
+	if (ip_vs_iph_icmp(iph)) {
+		struct fnat_flow *f = fnat_seam_flow(cp);
+
+		if (!f || READ_ONCE(f->port_state) == FNAT_PORT_NONE)
+			return fnat_drop(fn, skb, drop_no_flow);
+		return fnat_icmp_to_rs(skb, fn, f);
+	}
 	if (unlikely(cp->af != cp->daf))
 		return fnat_drop(fn, skb, drop_bad_rs);
 	return fnat_request(skb, cp, iph->len);

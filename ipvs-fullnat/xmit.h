@@ -28,7 +28,6 @@ struct fnat_pkt {
 /* request.c: C:cp -> VIP:vp becomes LIP:lp -> RS:rp. */
 unsigned int fnat_request(struct sk_buff *skb, struct ip_vs_conn *cp, unsigned int thoff);
 
-unsigned int fnat_request_icmp(struct sk_buff *skb, struct ip_vs_conn *cp);
 void fnat_after_packet(struct fnat_net *fn, struct fnat_flow *f, struct ip_vs_conn *cp);
 
 /* reply.c: RS:rp -> LIP:lp becomes VIP:vp -> C:cp. */
@@ -47,6 +46,6 @@ void fnat_rewrite_addrs(const struct fnat_pkt *pkt);
 void fnat_fix_network_header(const struct fnat_pkt *pkt);
 bool fnat_decrease_ttl(const struct fnat_pkt *pkt);
 bool fnat_too_big(const struct fnat_pkt *pkt, unsigned int mtu);
-unsigned int fnat_send(struct fnat_pkt *pkt, bool to_client);
+unsigned int fnat_send(struct fnat_pkt *pkt, bool ipvs_done);
 
 #endif
