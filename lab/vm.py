@@ -98,7 +98,7 @@ class Kernel:
         return path
 
 
-TCG = ['-accel', 'tcg,thread=multi', '-cpu', 'max']
+TCG = ['-accel', 'tcg', '-cpu', 'max']
 KVM_CANDIDATES = (['-accel', 'kvm', '-cpu', 'host'],
                   ['-accel', 'kvm', '-cpu', 'host,-arch-capabilities'])
 
@@ -217,7 +217,13 @@ class Vm:
                   'rcupdate.rcu_cpu_stall_timeout=120', f'lab.name={self.name}']
         if self.with_console:
             append.append('lab.shell')
-        command = ['qemu-system-x86_64', '-name', self.name, *run.accelerator, *BASE,
+        accel = list(run.accelerator)
+        if accel == TCG:
+            # QEMU before 8.1 loses a rewritten instruction when one processor
+            # translates it while another rewrites it (jump labels, ftrace): both
+            # then spin at it for ever. One thread for all processors is safe.
+            accel[1] += ',thread=' + ('single' if self.cpus > 1 else 'multi')
+        command = ['qemu-system-x86_64', '-name', self.name, *accel, *BASE,
                    '-m', str(self.memory), '-smp', str(self.cpus),
                    '-kernel', run.kernel.vmlinuz, '-initrd', run.kernel.initrd(),
                    '-append', ' '.join(append),

@@ -97,9 +97,9 @@ class Namespace:
                 return file.read()
 
     def counters(self, name):
-        """A /proc/net file of "name value" lines as a dictionary."""
+        """A /proc/net file of "name value" lines as a dictionary, of the numbers in it."""
         pairs = (line.split() for line in self.proc_net(name).splitlines())
-        return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}
+        return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
 
     def fullnat_stats(self):
         """Counters of ip_vs_fullnat."""

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The option itself: nobody forges it, and there is always room for it.
+
+Seen failing (each with a copy of the module changed as told):
+"""
+import hashlib
+import os
+
+from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
+from lib import observe
+from lib.rawtcp import (MSS, SACK_PERMITTED, WINDOW_SCALE, RawHost, RawTcp, timestamps, toa)
+
+RAW_CLIENT = '198.51.100.77'
+FORGED, FORGED_V6 = '66.77.88.99', '66:77::88:99'
+FORGED_BYTES = (bytes((66, 77, 88, 99)), bytes.fromhex('00660077000000000000000000880099'))
+
+V4, V4_ALIBABA = toa(200, FORGED, 6666), toa(254, FORGED, 6666)
+V6, V6_DPVS = toa(253, FORGED_V6, 6666), toa(254, FORGED_V6, 6666)
+TS = timestamps(1000)
+FORGERIES = {
+    'kind 200': V4, 'kind 254': V4_ALIBABA, 'kind 253': V6, 'kind 254 for IPv6': V6_DPVS,
+    'two of them': V4 + V4_ALIBABA, 'three kinds': V4 + V4_ALIBABA + V6,
+    'after timestamps': TS + V4, 'before timestamps': V4 + TS, 'unaligned': b'\1' + V4,
+    'after an unknown option': bytes((99, 5, 1, 2, 3)) + V4_ALIBABA,
+    'too long for its kind': toa(200, FORGED, 6666, 12) + bytes(4),
+    'too short for its kind': toa(200, FORGED, 6666, 6),
+    'IPv6 kind, IPv4 length': toa(253, FORGED, 6666),
+    'length beyond the header': toa(200, FORGED, 6666, 30),
+    'length 0': toa(200, FORGED, 6666, 0), 'length 1': toa(254, FORGED, 6666, 1),
+    'after a bad length': bytes((99, 0)) + V4, 'after the end of options': b'\0' + V4,
+    'cut short': b'\1\1\1' + bytes((200,)),
+}
+# those in which no option of a TOA kind begins, as far as a parser can see
+NOT_SEEN = ('after a bad length', 'after the end of options')
+
+
+def raw_client(t):
+    """A client without a stack."""
+    return RawHost(t.client, 'eth0', RAW_CLIENT, t.lb, 'outer')
+
+
+def check_forgery(t, host, server, where, options):
+    """A connection that forges; the application sees who it really is."""
+    peer = RawTcp(host, VIP, 8000)
+    peer.syn(MSS + (options if where == 'SYN' else b''))
+    if where == 'ACK':
+        peer.send('A', options)
+    elif where == 'lost ACK, data':
+        peer.send('PA', options, b'x')
+    elif where == 'FIN':
+        peer.send('FA', options)
+    else:
+        peer.send('A')
+    line = f'{RAW_CLIENT} {peer.sport}\n'.encode()
+    equal(peer.read(len(line)), line, f'{where}: what the server says')
+    until(lambda: peer.own in server.clients, what='the server has noted the client')
+    peer.reset()
+
+
+def test_forged(t):
+    """A client that sends TOA options itself, of all kinds, lengths and positions, on any
+    packet that could make the connection: not one byte of the forged address passes."""
+    t.fullnat(8000, servers=(RS1,))
+    server = t.rs1.peer_server(8000)
+    host = raw_client(t)
+    watched = t.rs1.capture()
+    forged = 0
+    for name, options in FORGERIES.items():
+        for where in ('SYN', 'ACK', 'lost ACK, data', 'FIN'):
+            if where == 'SYN' and len(options) > 36:
+                continue
+            check_forgery(t, host, server, where, options)
+            forged += name not in NOT_SEEN
+    equal({address for address, _ in server.clients}, {RAW_CLIENT}, 'clients')
+    for frame in observe.frames(watched):
+        check(not any(secret in frame for secret in FORGED_BYTES),
+              f'the forged address passed: {frame.hex()}')
+    packets = [packet for packet in watched.packets() if packet.dst == RS1]
+    observe.check_one_toa_first(packets)
+    equal([p for p in packets if p.flags == 'S' and p.toa], [], 'TOAs on a SYN')
+    stats = t.lb.fullnat_stats()
+    equal(stats['toa_forged'], forged, 'toa_forged')
+    check(stats['options_malformed'] > 0, 'no options_malformed')
+    equal(stats['conns_without_toa'], 0, 'conns_without_toa')
+    equal(t.rs1.toa_stats()['stored'], len(server.clients), 'stored by toa')
+
+
+def test_forged_on_live(t):
+    """On a live connection a forged option changes nothing any more, nor does one on a
+    SYN with data of a client that tries TCP Fast Open."""
+    t.fullnat(8000, servers=(RS1,))
+    t.rs1.sysctl('net.ipv4.tcp_fastopen', 0x602)    # accepts data on any SYN, without cookies
+    server = t.rs1.peer_server(8000)
+    host = raw_client(t)
+    peer = RawTcp(host, VIP, 8000).connect()
+    line = f'{RAW_CLIENT} {peer.sport}\n'.encode()
+    equal(peer.read(len(line)), line, 'what the server says')
+    peer.send('PA', V4, b'live')
+    equal(peer.read(4), b'live', 'echo')
+    peer.reset()
+    fast = RawTcp(host, VIP, 8000)
+    watched = t.rs1.capture()
+    fast.syn(MSS + V4, b'early')
+    line = f'{RAW_CLIENT} {fast.sport}\nearly'.encode()
+    fast.send('A')
+    equal(fast.read(len(line)), line, 'what the server says')
+    fast.reset()
+    syn = next(packet for packet in watched.packets() if packet.flags == 'S')
+    equal((syn.toas, syn.payload), ([(200, *fast.own)], b'early'), 'SYN with data')
+    equal(server.clients, [peer.own, fast.own], 'clients')
+
+
+def test_untrusted(t):
+    """A TOA that comes to the real server from an address that it does not trust is
+    ignored and counted; from a trusted one it is believed."""
+    run('modprobe toa')
+    server = t.rs1.peer_server(8000)
+    t.rs1.run('ip route add 192.0.2.0/24 dev eth0')
+    for number, (source, believed) in enumerate((('192.0.2.9', False), ('10.0.0.77', True))):
+        host = RawHost(t.lb, 'inner', source, t.rs1, 'eth0')
+        for kind in (200, 254):
+            peer = RawTcp(host, RS1, 8000).connect(ack_options=toa(kind, '203.0.113.9', 999))
+            named = ('203.0.113.9', 999) if believed else peer.own
+            line = f'{named[0]} {named[1]}\n'.encode()
+            equal(peer.read(len(line)), line, f'{source}, kind {kind}: the client')
+            peer.reset()
+        stats = t.rs1.toa_stats()
+        equal((stats['untrusted'], stats['stored']), (2, 2 * number), 'untrusted, stored')
+    equal(len(server.clients), 4, 'clients')
+
+
+def check_segments(packets, own, wanted, first_seq, wire):
+    """The request on the wire: each segment with its TOA, nothing missing, nothing changed;
+    on a real wire none is too long, and the checksums are right."""
+    observe.check_one_toa_first(packets)
+    if wire:
+        observe.check_checksums(packets)
+        sizes = [int.from_bytes(packet.header[2:4], 'big') for packet in packets]
+        check(max(sizes) <= 1500, f'too long: {sizes}')
+    data = bytearray(len(wanted))
+    covered = 0
+    for packet in packets:
+        if not packet.payload_len:
+            continue
+        equal(packet.toa, own, f'TOA of {packet}')
+        offset = (packet.seq - first_seq) & 0xffffffff
+        data[offset:offset + packet.payload_len] = packet.payload
+        covered += packet.payload_len
+    equal(covered, len(wanted), 'bytes of the request')
+    check(bytes(data) == wanted, 'the request has changed')
+
+
+def whole_request(size):
+    """A handler that says nothing before it has `size` bytes: their sha256 and the client."""
+    def serve(sock, seen):
+        data = b''
+        while len(data) < size:
+            part = sock.recv(65536)
+            check(part, f'ended after {len(data)} bytes')
+            data += part
+        sock.sendall(answer_to(data, seen.peername))
+        sock.recv(1)
+    return serve
+
+
+def answer_to(data, client):
+    """What the server says."""
+    return f'{hashlib.sha256(data).hexdigest()} {client[0]} {client[1]}\n'.encode()
+
+
+def slow_server(t, size):
+    """A server whose packets, acknowledgments too, take 0.3 s: the whole first window is
+    sent before it has proved anything, so that each segment must carry the TOA."""
+    t.fullnat(8000, servers=(RS1,))
+    t.rs1.run('tc qdisc add dev eth0 root netem delay 300ms')
+    return t.rs1.peer_server(8000, handler=whole_request(size))
+
+
+def requests_of(capture):
+    """What the LB sent to the server, and the sequence number of its first byte of data."""
+    packets = [packet for packet in capture.packets() if packet.dst == RS1]
+    isn = next(packet.seq for packet in packets if packet.flags == 'S')
+    return packets, (isn + 1) & 0xffffffff
+
+
+def test_first_request(t):
+    """8 kB right after the handshake, by a real client with and without offloads, by an LB
+    with and without: the lowered MSS has left the room."""
+    server = slow_server(t, 8192)
+    for client_offloads in (True, False):
+        for lb_offloads in (True, False):
+            observe.offloads(t.client, 'eth0', client_offloads)
+            observe.offloads(t.lb, 'inner', lb_offloads)
+            capture = t.rs1.capture(snaplen=65535)
+            blob = os.urandom(8192)
+            with t.client.connect(VIP, 8000) as sock:
+                own = sock.getsockname()
+                sock.sendall(blob)
+                answer = b''
+                while not answer.endswith(b'\n'):
+                    answer += sock.recv(4096)
+            equal(answer, answer_to(blob, own), 'answer')
+            check_segments(*request_args(capture, own, blob), not lb_offloads)
+    equal(len(server.clients), 4, 'clients')
+    stats = t.lb.fullnat_stats()
+    equal((stats['toa_split'], stats['toa_gso'], stats['toa_dropped_options']), (0, 0, 0),
+          'split, gso, dropped_options')
+
+
+def request_args(capture, own, blob):
+    """The first arguments of check_segments()."""
+    packets, first_seq = requests_of(capture)
+    return packets, own, blob, first_seq
+
+
+FULL = 1448             # payload of a full segment with timestamps, without regard to the MSS
+SYN_OPTIONS = MSS + SACK_PERMITTED + TS + WINDOW_SCALE
+
+
+def in_full_segments(peer, blob):
+    """Packets of 1500 bytes."""
+    for offset in range(0, len(blob), FULL):
+        peer.send('PA', TS, blob[offset:offset + FULL])
+
+
+def in_one_piece(peer, blob):
+    """A GSO packet of segments with 1500 bytes."""
+    peer.send_gso(TS, blob, FULL)
+
+
+def with_full_headers(peer, blob):
+    """Packets of 1500 bytes with 40 bytes of options: timestamps and SACK blocks."""
+    options = TS + bytes((1, 1, 5, 26)) + bytes(24)
+    for offset in range(0, len(blob), FULL - 28):
+        peer.send('PA', options, blob[offset:offset + FULL - 28])
+
+
+def test_no_room(t):
+    """A client that fills its packets to the last byte, plain, as GSO packets, and with
+    headers full of options: every segment carries the TOA and fits, none is lost."""
+    blob = os.urandom(5 * FULL)
+    slow_server(t, len(blob))
+    host = raw_client(t)
+    expected = {in_full_segments: ('toa_split', 5), in_one_piece: ('toa_gso', 1),
+                with_full_headers: ('toa_dropped_options', 6)}
+    for send, (counter, count) in expected.items():
+        for wire in (False, True):
+            observe.offloads(t.lb, 'inner', not wire)
+            before = t.lb.fullnat_stats()[counter]
+            capture = t.rs1.capture(snaplen=65535)
+            peer = RawTcp(host, VIP, 8000).connect(SYN_OPTIONS, TS)
+            send(peer, blob)
+            wanted = answer_to(blob, peer.own)
+            equal(peer.read(len(wanted)), wanted, f'{send.__name__}: answer')
+            packets, first_seq = requests_of(capture)
+            peer.reset()
+            check_segments(packets, peer.own, blob, first_seq, wire)
+            late = [p for p in packets if p.payload_len and not p.timestamps]
+            equal(late, [], 'segments without timestamps')
+            equal(t.lb.fullnat_stats()[counter] - before, count, f'{send.__name__}: {counter}')
+    equal(t.lb.fullnat_stats()['conns_without_toa'], 0, 'conns_without_toa')
+
+
+def test_damaged(t):
+    """What arrives with a wrong checksum leaves with a wrong checksum, or is dropped when
+    it would have to be cut in two: the application never sees it."""
+    t.fullnat(8000, servers=(RS1,))
+    server = t.rs1.peer_server(8000, speaks_first=False)
+    peer = RawTcp(raw_client(t), VIP, 8000)
+    peer.syn(SYN_OPTIONS)
+    for size in (5, FULL):
+        peer.send('PA', TS, b'X' * size, seq=peer.seq, damage=1)
+    equal(t.lb.fullnat_stats()['drop_csum'], 1, 'drop_csum')
+    peer.send('PA', TS, b'sound')
+    line = f'{RAW_CLIENT} {peer.sport}\nsound'.encode()
+    equal(peer.read(len(line)), line, 'answer')
+    equal(server.clients, [peer.own], 'clients')
+    check(observe.tcp_counters(t.rs1)['InCsumErrors'] >= 1, 'the server saw no wrong checksum')

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Twenty local ports: taken over from closed connections, waited for when all are held.
+
+Seen failing (each with a copy of the module changed as told):
+"""
+import threading
+
+from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
+from lib import observe
+
+FIRST, LAST = 30000, 30019
+PORTS = LAST - FIRST + 1
+SHORT = 500
+
+
+def says_and_closes(sock, seen):
+    """A server that closes first: it keeps the TIME_WAIT."""
+    sock.sendall(f'{seen.peername[0]} {seen.peername[1]}\n'.encode())
+
+
+def waits_for_the_end(sock, seen):
+    """A server that lets the client close first."""
+    sock.sendall(f'{seen.peername[0]} {seen.peername[1]}\n'.encode())
+    sock.recv(100)
+
+
+def short_connection(client, closes_first):
+    """One; returns what the client was told, and who it is."""
+    with client.connect(VIP, 8000, timeout=20) as sock:
+        line = b''
+        while not line.endswith(b'\n'):
+            data = sock.recv(100)
+            check(data, f'the connection ended after {line!r}')
+            line += data
+        if not closes_first:
+            equal(sock.recv(100), b'', 'after the line')
+        return line, sock.getsockname()
+
+
+def time_waits(host):
+    """Sockets that the host keeps in TIME_WAIT."""
+    return sum(line.split()[3] == '06' for line in host.proc_net('tcp').splitlines()[1:])
+
+
+def many_short(t, client_first, client_timestamps):
+    """500 connections, one after the other, through 20 ports to one real server."""
+    t.client.sysctl('net.ipv4.tcp_timestamps', int(client_timestamps))
+    observe.narrow_pool(t, 8000, FIRST, LAST, (RS1,))
+    # nothing shall end by itself meanwhile
+    t.lb.sysctl('net.ipv4.vs.fullnat_timeout_timewait', 300)
+    t.lb.sysctl('net.ipv4.vs.fullnat_timeout_close', 300)
+    server = t.rs1.peer_server(8000, handler=waits_for_the_end if client_first
+                               else says_and_closes)
+    asked = []
+    for number in range(SHORT):
+        line, own = short_connection(t.client, client_first)
+        equal(line, f'{own[0]} {own[1]}\n'.encode(), f'connection {number}: answer')
+        asked.append(own)
+    equal(server.clients, asked, 'clients')
+    equal(observe.tcp_counters(t.client)['TCPSynRetrans'], 0, 'SYNs sent again')
+    stats = t.lb.fullnat_stats()
+    equal((stats['conns'], stats['conns_without_toa'], stats['drop_exhausted']), (SHORT, 0, 0),
+          'conns, conns_without_toa, drop_exhausted')
+    equal(stats['takeover_closed'], SHORT - PORTS, 'takeover_closed')
+    laddr = observe.overview(t.lb)[f'laddr {LIP}']
+    equal((laddr['takeovers'], laddr['conns']), (SHORT - PORTS, PORTS), 'takeovers, ports held')
+    if not client_first:
+        equal(time_waits(t.rs1), PORTS, 'TIME_WAITs of the real server')
+
+
+def test_server_closes_first(t):
+    """The real server keeps a TIME_WAIT for each port, and takes the new SYN at once."""
+    many_short(t, False, True)
+
+
+def test_server_closes_first_without_timestamps(t):
+    """The same when only the sequence numbers tell new from old."""
+    many_short(t, False, False)
+
+
+def test_client_closes_first(t):
+    """The client keeps the TIME_WAIT."""
+    many_short(t, True, True)
+
+
+def test_client_closes_first_without_timestamps(t):
+    """The same without timestamps."""
+    many_short(t, True, False)
+
+
+def test_all_held(t):
+    """20 held at once: the 21st waits, is counted, and gets a port as soon as one is free."""
+    observe.narrow_pool(t, 8000, FIRST, LAST, (RS1,))
+    server = t.rs1.peer_server(8000)
+    held = [t.client.connect(VIP, 8000) for _ in range(PORTS)]
+    until(lambda: len(server.clients) == PORTS, what='all are accepted')
+    result = []
+    waiting = threading.Thread(target=lambda: result.append(
+        t.client.ask(VIP, 8000, b'late', source_port=45000)), daemon=True)
+    waiting.start()
+    until(lambda: t.lb.fullnat_stats()['drop_exhausted'] >= 1, what='drop_exhausted')
+    view = observe.overview(t.lb)
+    dropped = t.lb.fullnat_stats()['drop_exhausted']
+    equal(view[f'service tcp {VIP}:8000']['exhausted'], dropped, 'exhausted of the service')
+    equal(view[f'laddr {LIP}']['exhausted'], dropped, 'exhausted of the local address')
+    equal(view[f'laddr {LIP}']['conns'], PORTS, 'ports held')
+    equal((result, len(server.clients)), ([], PORTS), 'what the 21st got')
+    held.pop().close()
+    waiting.join(20)
+    equal(result, [((CLIENT, 45000), f'{CLIENT} 45000\nlate'.encode())], 'the 21st')
+    for number, sock in enumerate(held):
+        own = sock.getsockname()
+        line = f'{own[0]} {own[1]}\nstill here'.encode()
+        sock.sendall(b'still here')
+        data = b''
+        while len(data) < len(line):
+            data += sock.recv(100)
+        equal(data, line, f'held connection {number}')
+    check(observe.tcp_counters(t.client)['TCPSynRetrans'] >= 1, 'it did not have to wait')
+    equal(t.lb.fullnat_stats()['conns'], PORTS + 1, 'conns')

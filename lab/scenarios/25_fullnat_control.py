@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Declarations: early ones, double ones, incomplete ones, and nonsense.
+
+Seen failing (each with a copy of the module changed as told):
+"""
+import errno
+import random
+import threading
+
+from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
+from lib import genetlink as nl
+from lib import observe
+
+SERVICE = f'-t {VIP}:8000'
+
+
+def ask_in_background(t, results, **options):
+    """A client that is patient; its answer is appended to `results`."""
+    thread = threading.Thread(
+        target=lambda: results.append(t.client.ask(VIP, 8000, b'x', **options)), daemon=True)
+    thread.start()
+    return thread
+
+
+def test_early_and_twice(t):
+    """A standby's declarations: the LIP is not local, ip_vs has no such service. Accepted
+    with a note each; the same once more; then they work as soon as both are there."""
+    run('modprobe toa')
+    rules = f'-E {SERVICE} --fullnat\n-P {SERVICE} -z {LIP}\n'
+    for _ in range(2):
+        done = t.lb.run('ipvsadm -R', stdin=rules)
+        check(done.text.count('Note:') == 2, f'not two notes: {done.text!r}')
+    saved = t.lb.run('ipvsadm -S -n').out
+    check('--fullnat' in saved and LIP in saved, f'saved: {saved!r}')
+    view = observe.overview(t.lb)
+    equal(view[f'laddr {LIP}']['local'], 0, f'{LIP} is local')
+    equal(view[f'laddr {LIP}']['pools'], 1, 'pools')
+    t.add_lip()
+    t.lb.run(f'ipvsadm -A {SERVICE} -s rr --fullnat')
+    t.lb.run(f'ipvsadm -a {SERVICE} -r {RS1}:8000')
+    again = t.lb.run('ipvsadm -R', stdin=rules)
+    equal(again.text, '', 'said when all is there')
+    server = t.rs1.peer_server(8000)
+    own, _ = t.client.ask(VIP, 8000, b'x')
+    equal(server.clients, [own], 'clients')
+
+
+def test_without_laddr(t):
+    """A service without any LIP: a warning, connections are dropped and counted; so they are
+    while the LIP is not local; the client's next SYN after it has come succeeds."""
+    run('modprobe toa')
+    said = t.lb.run(f'ipvsadm -A {SERVICE} -s rr --fullnat').err
+    check('no local address' in said.lower() or 'dropped until' in said, f'no warning: {said!r}')
+    t.lb.run(f'ipvsadm -a {SERVICE} -r {RS1}:8000')
+    server = t.rs1.peer_server(8000)
+    results = []
+    client = ask_in_background(t, results, source_port=45000)
+    until(lambda: t.lb.fullnat_stats()['drop_no_laddr'] >= 1, what='drop_no_laddr')
+    note = t.lb.run(f'ipvsadm -P {SERVICE} -z {LIP}').text
+    check('Note:' in note, f'no note: {note!r}')
+    before = t.lb.fullnat_stats()['drop_no_laddr']
+    until(lambda: t.lb.fullnat_stats()['drop_no_laddr'] > before, what='one more drop_no_laddr')
+    equal((results, server.clients), ([], []), 'answers so far')
+    t.add_lip()
+    client.join(20)
+    equal(server.clients, [(CLIENT, 45000)], 'clients')
+    stats = t.lb.fullnat_stats()
+    equal((stats['conns'], stats['drop_exhausted']), (1, 0), 'conns, drop_exhausted')
+    equal(observe.overview(t.lb)[f'service tcp {VIP}:8000']['no_laddr'], stats['drop_no_laddr'],
+          'no_laddr of the service')
+
+
+def service(*more, family=2, port=8000, addr=VIP):
+    """A nest that names a service."""
+    return nl.nest(nl.SERVICE, nl.u16(nl.SVC_FAMILY, family), nl.u16(nl.SVC_PROTOCOL, 6),
+                   nl.address(nl.SVC_ADDR, addr), nl.be16(nl.SVC_PORT, port), *more)
+
+
+def laddr(*more, family=2, addr='10.0.0.150'):
+    """A nest that names a local address."""
+    return nl.nest(nl.LADDR, nl.u16(nl.LADDR_FAMILY, family), nl.address(nl.LADDR_ADDR, addr),
+                   *more)
+
+
+def fwmark(value, *more):
+    """A nest that names a service by its mark."""
+    return nl.nest(nl.SERVICE, nl.u16(nl.SVC_FAMILY, 2), nl.u32(nl.SVC_FWMARK, value), *more)
+
+
+OTHER = {'port': 8099}      # a service that is not declared
+# what is wrong: command, message, errors that are right
+NONSENSE = {
+    'IPv6 LIP for an IPv4 service': (nl.ADD_LADDR, service() + laddr(family=10, addr='fd00::1'),
+                                     (errno.EINVAL, errno.EOPNOTSUPP)),
+    'IPv4 family, IPv6 address': (nl.ADD_LADDR, service() + laddr(addr='fd00::1'),
+                                  (errno.EINVAL,)),
+    'IPv6 family, IPv4 address': (nl.ADD_LADDR, service() + laddr(family=10),
+                                  (errno.EINVAL, errno.EOPNOTSUPP)),
+    'unknown family': (nl.ADD_LADDR, service() + laddr(family=99),
+                       (errno.EINVAL, errno.EOPNOTSUPP)),
+    'LIP of loopback': (nl.ADD_LADDR, service() + laddr(addr='127.0.0.1'), (errno.EINVAL,)),
+    'LIP of multicast': (nl.ADD_LADDR, service() + laddr(addr='224.0.0.1'), (errno.EINVAL,)),
+    'LIP in no service': (nl.ADD_LADDR, service(**OTHER) + laddr(), (errno.ENOENT,)),
+    'range backwards': (nl.ADD_LADDR, service() + laddr(
+        nl.address(nl.LADDR_ADDR_END, '10.0.0.149')), (errno.EINVAL,)),
+    'range too wide': (nl.ADD_LADDR, service() + laddr(
+        nl.address(nl.LADDR_ADDR_END, '10.2.0.150')), (errno.E2BIG,)),
+    'ports backwards': (nl.ADD_LADDR, service() + laddr(
+        nl.u16(nl.LADDR_PORT_MIN, 3000), nl.u16(nl.LADDR_PORT_MAX, 2999)), (errno.EINVAL,)),
+    'port 0': (nl.ADD_LADDR, service() + laddr(nl.u16(nl.LADDR_PORT_MIN, 0)),
+               (errno.ERANGE, errno.EINVAL)),
+    'other ports for a LIP that is there': (nl.ADD_LADDR, service() + laddr(
+        nl.u16(nl.LADDR_PORT_MIN, 4000), addr=LIP), (errno.EEXIST,)),
+    'no LIP': (nl.ADD_LADDR, service(), (errno.EINVAL,)),
+    'LIP without address': (nl.ADD_LADDR, service() + nl.nest(
+        nl.LADDR, nl.u16(nl.LADDR_FAMILY, 2)), (errno.EINVAL,)),
+    'LIP that is not there': (nl.DEL_LADDR, service() + laddr(), (errno.ENOENT,)),
+    'unknown TOA kind': (nl.SET_SERVICE, service(nl.u8(nl.SVC_TOA_V4, 7), **OTHER),
+                         (errno.EINVAL,)),
+    'TOA kind of the other family': (nl.SET_SERVICE, service(nl.u8(nl.SVC_TOA_V4, 253)),
+                                     (errno.EINVAL,)),
+    'unknown TOA kind for IPv6': (nl.SET_SERVICE, service(nl.u8(nl.SVC_TOA_V6, 200)),
+                                  (errno.EINVAL,)),
+    'unknown treatment of timestamps': (nl.SET_SERVICE, service(nl.u8(nl.SVC_TIMESTAMPS, 9)),
+                                        (errno.ERANGE, errno.EINVAL)),
+    'UDP': (nl.SET_SERVICE, nl.nest(
+        nl.SERVICE, nl.u16(nl.SVC_FAMILY, 2), nl.u16(nl.SVC_PROTOCOL, 17),
+        nl.address(nl.SVC_ADDR, VIP), nl.be16(nl.SVC_PORT, 53)), (errno.EOPNOTSUPP,)),
+    'fwmark 0': (nl.SET_SERVICE, fwmark(0), (errno.EINVAL,)),
+    'fwmark and port': (nl.SET_SERVICE, fwmark(5, nl.be16(nl.SVC_PORT, 80)), (errno.EINVAL,)),
+    'service without port': (nl.SET_SERVICE, nl.nest(
+        nl.SERVICE, nl.u16(nl.SVC_FAMILY, 2), nl.u16(nl.SVC_PROTOCOL, 6),
+        nl.address(nl.SVC_ADDR, VIP)), (errno.EINVAL,)),
+    'service that is not there': (nl.DEL_SERVICE, service(**OTHER), (errno.ENOENT,)),
+    'no service': (nl.SET_SERVICE, b'', (errno.EINVAL,)),
+    'unknown attribute': (nl.SET_SERVICE, service(**OTHER) + nl.u32(77, 1), (errno.EINVAL,)),
+    'unknown attribute in the service': (nl.SET_SERVICE, service(nl.u32(77, 1), **OTHER),
+                                         (errno.EINVAL,)),
+    'unknown attribute in the LIP': (nl.ADD_LADDR, service() + laddr(nl.u32(77, 1)),
+                                     (errno.EINVAL,)),
+    'attribute too short': (nl.SET_SERVICE, service(nl.attribute(nl.SVC_TIMESTAMPS, b''),
+                                                    **OTHER), (errno.ERANGE, errno.EINVAL)),
+    'attribute too long': (nl.SET_SERVICE, service(nl.u32(nl.SVC_TOA_V4, 254), **OTHER),
+                           (errno.ERANGE, errno.EINVAL)),
+    'attribute longer than the message': (nl.SET_SERVICE, nl.attribute(
+        nl.SERVICE | nl.NESTED, service(**OTHER)[4:], 400), (errno.EINVAL,)),
+    'attribute longer than its nest': (nl.SET_SERVICE, service(
+        nl.attribute(nl.SVC_TOA_V4, b'\xfe', 200), **OTHER), (errno.EINVAL,)),
+    'attribute shorter than its header': (nl.SET_SERVICE, service(
+        nl.attribute(nl.SVC_TOA_V4, b'\xfe', 2), **OTHER), (errno.EINVAL,)),
+    'nest that is none': (nl.SET_SERVICE, nl.attribute(nl.SERVICE, service(**OTHER)[4:]),
+                          (errno.EINVAL,)),
+}
+
+
+def tables(link):
+    """All declarations and pools, as the dumps tell them."""
+    services, pools = link.dump(nl.GET_SERVICE), link.dump(nl.GET_LADDR)
+    equal((services.errno, pools.errno), (0, 0), 'errors of the dumps')
+    check(services.messages and pools.messages, 'empty dumps')
+    return services.messages, pools.messages
+
+
+def declared(t):
+    """A link to the family, and something declared that could be harmed."""
+    t.lb.run('modprobe ip_vs_fullnat')
+    link = nl.Genetlink(t.lb, 'IPVS_FULLNAT')
+    equal(link.ask(nl.SET_SERVICE, service()).errno, 0, 'SET_SERVICE')
+    equal(link.ask(nl.ADD_LADDR, service() + laddr(addr=LIP)).errno, 0, 'ADD_LADDR')
+    equal(link.ask(nl.ADD_LADDR, laddr(addr=LIP2)).errno, 0, 'ADD_LADDR of the default pool')
+    return link
+
+
+def test_nonsense(t):
+    """Messages with something wrong: each gets its error and a sentence, and changes nothing.
+    Then thousands of broken ones: refused or understood, and the kernel stays well."""
+    link = declared(t)
+    before = tables(link)
+    for what, (command, message, errors) in NONSENSE.items():
+        answer = link.ask(command, message)
+        check(answer.errno in errors, f'{what}: {answer}, wanted '
+                                      f'{[errno.errorcode[number] for number in errors]}')
+        check(len(answer.text) > 8, f'{what}: no sentence: {answer}')
+        equal(tables(link), before, f'{what}: the tables')
+    equal(link.ask(99).errno, errno.EOPNOTSUPP, 'unknown command')
+    equal(link.ask(nl.SET_SERVICE, cut=3).errno, errno.EINVAL, 'half a header')
+    whole = service(**OTHER) + laddr()
+    for cut in range(1, len(whole)):
+        answer = link.ask(nl.ADD_LADDR, whole, cut=cut)
+        check(answer.errno, f'understood although {cut} bytes were missing')
+    equal(tables(link), before, 'tables after truncated messages')
+
+
+def test_mutations(t):
+    """Messages with random bytes changed: refused, or understood; the kernel stays well."""
+    link = declared(t)
+    rng = random.Random(2)
+    wholes = (service(nl.u8(nl.SVC_TOA_V4, 254)), service() + laddr(
+        nl.address(nl.LADDR_ADDR_END, '10.0.0.155'), nl.u16(nl.LADDR_PORT_MIN, 2000)))
+    refused = 0
+    for _ in range(2000):
+        message = bytearray(rng.choice(wholes))
+        for _ in range(rng.randint(1, 4)):
+            message[rng.randrange(len(message))] = rng.choice((0, 1, 4, 127, 128, 255,
+                                                               rng.randrange(256)))
+        command = rng.choice((nl.SET_SERVICE, nl.ADD_LADDR, nl.DEL_LADDR, nl.DEL_SERVICE))
+        refused += link.ask(command, bytes(message)).errno != 0
+    check(refused > 1000, f'only {refused} were refused')
+    equal(link.ask(nl.FLUSH).errno, 0, 'FLUSH')
+    equal(link.dump(nl.GET_SERVICE).messages, (), 'declarations after FLUSH')
+
+
+def test_unprivileged(t):
+    """Without CAP_NET_ADMIN nothing is shown and nothing changed."""
+    declared(t)
+    saved = t.lb.run('ipvsadm -S -n').out
+    for command in (f'ipvsadm -P {SERVICE} -z 10.0.0.150', 'ipvsadm -G', 'ipvsadm -C'):
+        done = t.lb.run(f'setpriv --reuid=65534 --clear-groups --inh-caps=-all '
+                        f'--bounding-set=-all {command}', check=False)
+        check(done.rc and done.err, f'{command} as nobody: {done.rc} {done.text}')
+    equal(t.lb.run('ipvsadm -S -n').out, saved, 'rules')

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Firewalls, conntrack, and packets that nobody asked for.
+
+Seen failing (each with a copy of the module changed as told):
+"""
+import os
+import socket
+
+from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
+from lib import observe
+from lib.rawtcp import RawHost, RawTcp
+
+RAW_CLIENT, RAW_SERVER = '198.51.100.77', '10.0.0.77'
+
+FIREWALL = f'''table inet strict {{
+    counter invalid {{ }}
+    counter unwelcome {{ }}
+    chain pre {{ type filter hook prerouting priority 0
+        ct state invalid counter name invalid drop }}
+    chain in {{ type filter hook input priority 0; policy drop
+        ct state invalid counter name invalid drop
+        iif lo accept
+        ip daddr {VIP} tcp dport 8000 accept
+        counter name unwelcome }}
+    chain out {{ type filter hook output priority 0
+        ct state invalid counter name invalid drop }}
+    chain post {{ type filter hook postrouting priority 0
+        ct state invalid counter name invalid drop }}
+}}'''
+
+
+def read_until(sock, length):
+    """This many bytes."""
+    data = b''
+    while len(data) < length:
+        part = sock.recv(1 << 18)
+        check(part, f'the connection ended after {len(data)} of {length} bytes')
+        data += part
+    return data
+
+
+def greeted(sock):
+    """Read what peer_server says first; check that it is right. Returns own name."""
+    own = sock.getsockname()
+    line = f'{own[0]} {own[1]}\n'.encode()
+    equal(read_until(sock, len(line)), line, 'greeting')
+    return own
+
+
+def echo(sock, data=b'still here'):
+    """Send, and wait until it comes back."""
+    sock.sendall(data)
+    check(read_until(sock, len(data)) == data, 'the echo differs')
+
+
+def test_firewall(t):
+    """conntrack, `ct state invalid drop` everywhere, and an INPUT policy that admits the
+    VIP's port only: our traffic does not notice, nor does conntrack notice our traffic."""
+    t.fullnat(8000)
+    t.lb.nft(FIREWALL)
+    servers = [server.peer_server(8000) for server in t.servers]
+    blob = os.urandom(1 << 20)
+    for number in range(20):
+        sock = t.client.connect(VIP, 8000)
+        greeted(sock)
+        echo(sock, blob if number < 2 else b'x')
+        if number % 2:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b'\1\0\0\0\0\0\0\0')
+        sock.close()
+    with t.client.connect(VIP, 8000) as sock:
+        greeted(sock)
+        sock.shutdown(socket.SHUT_WR)
+        equal(sock.recv(1), b'', 'after the FIN')
+    equal(sum(len(server.clients) for server in servers), 21, 'connections')
+    for name in ('invalid', 'unwelcome'):
+        text = t.lb.run(f'nft list counter inet strict {name}').out
+        check('packets 0 ' in text, f'counter {name}: {text}')
+    equal(observe.tcp_counters(t.client)['RetransSegs'], 0, 'segments sent again')
+    equal(t.lb.run('conntrack -L 2>/dev/null').out, '', 'conntrack entries')
+
+
+def answers_to(host, probe):
+    """Everything that came for this host before the answer to the last, honest packet."""
+    seen = []
+    while True:
+        packet = host.receive(10)
+        check(packet, 'no answer to the honest packet')
+        if packet.dport == probe:
+            return seen
+        seen.append(packet)
+
+
+def stray_packets(host, address, ports, flags):
+    """One of each."""
+    for port in ports:
+        for bits in flags:
+            RawTcp(host, address, port).send(bits)
+
+
+def test_lip_without_flow(t):
+    """What comes to a LIP and belongs to no flow is dropped and counted: no RST, and no way
+    to the LB's own servers. Its own addresses work as ever."""
+    t.fullnat(8000, lips=(LIP, LIP2))
+    for port in (22, 2222):
+        t.lb.peer_server(port)
+    host = RawHost(t.rs1, 'eth0', RAW_SERVER, t.lb, 'inner')
+    flags = ('S', 'SA', 'A', 'PA', 'FA', 'R', 'RA')
+    stray_packets(host, LIP, (2222, 1025, 40000, 65535), flags)
+    equal(t.lb.fullnat_stats()['drop_no_flow'], 4 * len(flags), 'drop_no_flow')
+    stray_packets(host, LIP2, (22,), ('S', 'A'))
+    probe = RawTcp(host, LB_INNER, 2222)
+    probe.send('S')
+    answers = [str(packet) for packet in answers_to(host, probe.sport)]
+    equal(answers, [], 'answers of the LIPs')
+    own, answer = t.rs1.ask(LB_INNER, 2222, b'x')
+    equal(answer, f'{own[0]} {own[1]}\nx'.encode(), 'the LB\'s own server')
+
+
+def test_vip_without_connection(t):
+    """What comes to the VIP, is no SYN and belongs to no connection is dropped and counted:
+    no RST, which would kill what another LB still knows."""
+    t.fullnat(8000)
+    t.rs1.peer_server(8000)
+    t.rs2.peer_server(8000)
+    watched = [server.capture() for server in t.servers]
+    host = RawHost(t.client, 'eth0', RAW_CLIENT, t.lb, 'outer')
+    flags = ('SA', 'A', 'PA', 'FA', 'R', 'RA', 'FPU', '')
+    stray_packets(host, VIP, (8000,), flags)
+    equal(t.lb.fullnat_stats()['drop_no_conn'], len(flags), 'drop_no_conn')
+    probe = RawTcp(host, VIP, 8000)
+    probe.send('S')
+    equal([str(packet) for packet in answers_to(host, probe.sport)], [], 'answers')
+    reached = {packet.source for capture in watched for packet in capture.packets()
+               if packet.dst in (RS1, RS2)}
+    equal(len(reached), 1, 'connections at the real servers')
+
+
+def test_spoofed_syn(t):
+    """SYNs with other numbers on a live connection, from who knows its tuple: it goes on."""
+    t.fullnat(8000, servers=(RS1,))
+    server = t.rs1.peer_server(8000)
+    host = RawHost(t.client, 'eth0', RAW_CLIENT, t.lb, 'outer')
+    host.address = CLIENT       # what follows is sent in the name of the real client
+    with t.client.connect(VIP, 8000, source_port=45000) as sock:
+        greeted(sock)
+        for number in range(10):
+            # one of them sent twice: it is the same pending SYN
+            for _ in range(1 + (number == 0)):
+                RawTcp(host, VIP, 8000, sport=45000).send('S')
+            echo(sock, os.urandom(20000))
+        sock.shutdown(socket.SHUT_WR)
+        equal(sock.recv(1), b'', 'after the FIN')
+    stats = t.lb.fullnat_stats()
+    equal((stats['conns'], stats['syn_pending'], stats['syn_committed']), (1, 10, 0),
+          'conns, syn_pending, syn_committed')
+    equal(server.clients, [(CLIENT, 45000)], 'clients')
+
+
+def test_tuple_used_again(t):
+    """The same client port again as soon as the last connection is over, by FIN or by RST:
+    a new connection each time, without delay."""
+    t.fullnat(8000)
+    servers = [server.peer_server(8000) for server in t.servers]
+    for number in range(20):
+        sock = t.client.connect(VIP, 8000, source_port=46000)
+        greeted(sock)
+        if number % 2:
+            # the server closes first, so that the client keeps no TIME_WAIT
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b'\1\0\0\0\0\0\0\0')
+        else:
+            echo(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b'\1\0\0\0\0\0\0\0')
+            sock.shutdown(socket.SHUT_WR)
+            equal(sock.recv(1), b'', 'after the FIN')
+        sock.close()
+    equal([client for server in servers for client in server.clients], [(CLIENT, 46000)] * 20,
+          'clients')
+    equal(observe.tcp_counters(t.client)['TCPSynRetrans'], 0, 'SYNs sent again')
+    equal(t.lb.fullnat_stats()['conns_without_toa'], 0, 'conns_without_toa')
+
+
+def test_client_restarts(t):
+    """A client that has lost its connection begins anew on the same tuple, as a host does:
+    SYN, RST to the challenge that comes, SYN again. The new connection has its own TOA."""
+    t.fullnat(8000, servers=(RS1,))
+    server = t.rs1.peer_server(8000)
+    host = RawHost(t.client, 'eth0', RAW_CLIENT, t.lb, 'outer')
+    old = RawTcp(host, VIP, 8000, sport=47000).connect()
+    line = f'{RAW_CLIENT} 47000\n'.encode()
+    equal(old.read(len(line)), line, 'greeting')
+    new = RawTcp(host, VIP, 8000, sport=47000)
+    new.send('S', seq=new.isn)
+    challenge = new.expect(lambda p: p.flags == 'A', what='a challenge')
+    equal(challenge.ack, old.seq, 'the challenge\'s ack, in the client\'s numbers')
+    new.send('R', seq=challenge.ack)
+    new.connect()
+    equal(new.read(len(line)), line, 'greeting of the new connection')
+    new.send('PA', payload=b'new')
+    equal(new.read(3), b'new', 'echo')
+    new.reset()
+    until(lambda: server.clients == [(RAW_CLIENT, 47000)] * 2, what='two connections')
+    equal(t.lb.fullnat_stats()['conns_without_toa'], 0, 'conns_without_toa')
+    equal(t.rs1.toa_stats()['stored'], 2, 'stored by toa')

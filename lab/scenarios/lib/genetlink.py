@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Generic netlink by hand, so that messages can be wrong. Shares nothing with the
+tool; the numbers are those of ipvs-fullnat/include/uapi/linux/ip_vs_fullnat.h."""
+import dataclasses
+import os
+import socket
+import struct
+
+from . import basics
+
+NETLINK_GENERIC = 16
+SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK = 270, 10, 11
+REQUEST, ACK, DUMP = 1, 4, 0x300
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+ACK_TLVS, CAPPED = 0x200, 0x100
+GENL_ID_CTRL, CTRL_GETFAMILY, CTRL_FAMILY_ID, CTRL_FAMILY_NAME = 16, 3, 1, 2
+NESTED = 0x8000
+
+SET_SERVICE, DEL_SERVICE, GET_SERVICE, ADD_LADDR, DEL_LADDR, GET_LADDR, FLUSH = range(1, 8)
+SERVICE, LADDR = 1, 2
+SVC_FAMILY, SVC_PROTOCOL, SVC_ADDR, SVC_PORT, SVC_FWMARK, SVC_TOA_V4, SVC_TOA_V6, \
+    SVC_TIMESTAMPS = range(1, 9)
+LADDR_FAMILY, LADDR_ADDR, LADDR_ADDR_END, LADDR_PORT_MIN, LADDR_PORT_MAX = range(1, 6)
+
+
+def attribute(kind, body, length=None):
+    """An attribute; `length` overrides what its length field says."""
+    header = struct.pack('=HH', 4 + len(body) if length is None else length, kind)
+    return header + body + b'\0' * (-len(body) % 4)
+
+
+def nest(kind, *attributes):
+    """A nest of attributes."""
+    return attribute(kind | NESTED, b''.join(attributes))
+
+
+def u8(kind, value):
+    """An attribute of one byte."""
+    return attribute(kind, struct.pack('=B', value))
+
+
+def u16(kind, value):
+    """An attribute of two bytes, in the host's order."""
+    return attribute(kind, struct.pack('=H', value))
+
+
+def u32(kind, value):
+    """An attribute of four bytes, in the host's order."""
+    return attribute(kind, struct.pack('=I', value))
+
+
+def be16(kind, value):
+    """An attribute of two bytes, in network order."""
+    return attribute(kind, struct.pack('!H', value))
+
+
+def address(kind, text):
+    """An attribute with an address."""
+    family = socket.AF_INET6 if ':' in text else socket.AF_INET
+    return attribute(kind, socket.inet_pton(family, text))
+
+
+@dataclasses.dataclass
+class Answer:
+    """What the kernel said: errno (0: done), its sentence, and the messages of a dump."""
+    errno: int
+    text: str = ''
+    messages: tuple = ()
+
+    def __str__(self):
+        return f'{os.strerror(self.errno)}: {self.text!r}'
+
+
+def extack_text(body, flags):
+    """The sentence of an NLMSG_ERROR."""
+    if not flags & ACK_TLVS:
+        return ''
+    size = struct.unpack('=I', body[4:8])[0]
+    rest = body[4 + (16 if flags & CAPPED else (size + 3) & ~3):]
+    while len(rest) >= 4:
+        length, kind = struct.unpack('=HH', rest[:4])
+        if kind & 0x3fff == 1:
+            return rest[4:length].rstrip(b'\0').decode()
+        rest = rest[(length + 3) & ~3:]
+    return ''
+
+
+class Genetlink:
+    """A socket to one generic-netlink family in a namespace."""
+
+    def __init__(self, namespace, family):
+        self.sock = namespace.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_GENERIC)
+        self.sock.bind((0, 0))
+        self.sock.settimeout(10)
+        for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK):
+            self.sock.setsockopt(SOL_NETLINK, option, 1)
+        self.sequence = 0
+        self.family = GENL_ID_CTRL
+        name = attribute(CTRL_FAMILY_NAME, family.encode() + b'\0')
+        answer = self.ask(CTRL_GETFAMILY, name, version=1)
+        basics.check(not answer.errno, f'no family {family}: {answer}')
+        self.family = self._family_id(answer.messages[0])
+
+    @staticmethod
+    def _family_id(body):
+        rest = body[4:]
+        while len(rest) >= 4:
+            length, kind = struct.unpack('=HH', rest[:4])
+            if kind == CTRL_FAMILY_ID:
+                return struct.unpack('=H', rest[4:6])[0]
+            rest = rest[(length + 3) & ~3:]
+        raise basics.Failure('the controller gave no number')
+
+    def ask(self, command, attributes=b'', *, flags=ACK, version=1, cut=0):
+        """Send a command and read its answer; cut: leave out bytes of the end."""
+        body = struct.pack('=BBH', command, version, 0) + attributes
+        body = body[:len(body) - cut]
+        self.sequence += 1
+        self.sock.send(struct.pack('=IHHII', 16 + len(body), self.family, REQUEST | flags,
+                                   self.sequence, 0) + body)
+        return self._answer()
+
+    def dump(self, command, attributes=b''):
+        """The messages of a dump."""
+        return self.ask(command, attributes, flags=DUMP)
+
+    def _answer(self):
+        messages = []
+        while True:
+            data = self.sock.recv(1 << 16)
+            while data:
+                length, kind, flags, sequence, _ = struct.unpack('=IHHII', data[:16])
+                body, data = data[16:length], data[(length + 3) & ~3:]
+                if sequence != self.sequence:
+                    continue
+                if kind in (NLMSG_ERROR, NLMSG_DONE):
+                    number = -struct.unpack('=i', body[:4])[0] if len(body) >= 4 else 0
+                    text = extack_text(body, flags) if kind == NLMSG_ERROR else ''
+                    return Answer(number, text, tuple(messages))
+                messages.append(body)

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What kernels, wires and servers tell about FULLNAT, in the words of the
+scenarios."""
+import re
+
+import pcap
+
+from . import basics
+
+TOA_KINDS = (200, 253, 254)
+
+
+def tcp_counters(host):
+    """The TCP counters of /proc/net/netstat and /proc/net/snmp."""
+    found = {}
+    for name in ('snmp', 'netstat'):
+        lines = host.proc_net(name).splitlines()
+        for names, values in zip(lines[::2], lines[1::2]):
+            if names.split(':')[0] in ('Tcp', 'TcpExt'):
+                found.update(zip(names.split()[1:], map(int, values.split()[1:])))
+    return found
+
+
+def overview(host):
+    """/proc/net/ip_vs_fullnat: {'service tcp 203.0.113.80:80': {'conns': 1, ...}, ...}."""
+    found = {}
+    for line in host.proc_net('ip_vs_fullnat').splitlines():
+        if not line.startswith(('service ', 'laddr ')):
+            continue
+        name = re.match(r'service fwmark \d+|service \S+ \S+|laddr \S+', line)[0]
+        words = line[len(name):].replace(' local ', ' local 1 ').replace(' absent ', ' local 0 ')
+        words = words.split()
+        found[name] = {key: int(value) if value.isdigit() else value
+                       for key, value in zip(words[::2], words[1::2])}
+    return found
+
+
+def connections(packets):
+    """The connections that a server's capture shows: {(LIP, port): packets from there},
+    of those whose SYN is in it."""
+    found = {}
+    for packet in packets:
+        if packet.flags == 'S':
+            found.setdefault(packet.source, [])
+    for packet in packets:
+        if packet.source in found:
+            found[packet.source].append(packet)
+    return found
+
+
+def with_toa(packets):
+    """Those that carry a TOA."""
+    return [packet for packet in packets if packet.toa]
+
+
+def sum_of(name, stats):
+    """A counter's sum over several dictionaries."""
+    return sum(one[name] for one in stats)
+
+
+def check_counters(t, wanted, captures):
+    """The LB's counters, the servers' captures and toa's counters tell of the same
+    connections, `wanted` of them, each with its TOA."""
+    lb = t.lb.fullnat_stats()
+    toas = [server.toa_stats() for server in t.servers]
+    packets = [capture.packets() for capture in captures]
+    seen = [client for one in packets for client in connections(one)]
+    basics.equal(len(seen), wanted, 'connections in the captures')
+    basics.equal(lb['conns'], wanted, 'conns')
+    basics.equal(lb['conns_with_toa'], wanted, 'conns_with_toa')
+    basics.equal(lb['conns_without_toa'], 0, 'conns_without_toa')
+    basics.equal(lb['mss_lowered'], wanted, 'mss_lowered')
+    basics.equal(sum_of('stored', toas), wanted, 'stored by toa')
+    basics.equal(sum_of('absent', toas), 0, 'absent by toa')
+    on_wire = sum(len(with_toa(one)) for one in packets)
+    basics.equal(lb['toa_packets'], on_wire, 'toa_packets, as the captures have them')
+    drops = {name: value for name, value in lb.items() if name.startswith('drop_') and value}
+    basics.equal(drops, {}, 'drops')
+    return packets
+
+
+def check_checksums(packets):
+    """Every checksum on the wire that the capture could judge is right."""
+    judged = [packet for packet in packets if packet.checksums is not None]
+    wrong = [str(packet) for packet in judged if not packet.checksums]
+    basics.check(judged and not wrong, lambda: f'{len(wrong)} of {len(judged)} checksums are '
+                                               f'wrong: {wrong[:3]}')
+
+
+def check_one_toa_first(packets):
+    """Whoever carries a TOA carries one, before all other options."""
+    for packet in packets:
+        kinds = [kind for kind, _ in packet.options if kind in TOA_KINDS]
+        basics.check(len(kinds) <= 1 and (not kinds or packet.options[0][0] == kinds[0]),
+                     lambda p=packet: f'not one TOA in front: {p}')
+
+
+def frames(capture):
+    """The bytes of every captured frame."""
+    capture.stop()
+    with open(capture.path, 'rb') as file:
+        return [frame for _, _, frame in pcap.records(file.read())]
+
+
+def offloads(host, device, on):
+    """Checksum and segmentation offload of an interface. Off: what a capture behind it
+    shows is what a wire would carry."""
+    state = 'on' if on else 'off'
+    host.run(f'ethtool -K {device} tx {state} tso {state} gso {state} gro {state} '
+             f'tx-checksum-ip-generic {state}')
+
+
+def real_wire(t):
+    """No offloads anywhere: checksums are computed by who sends, segments are cut there."""
+    for host, device in ((t.client, 'eth0'), (t.lb, 'outer'), (t.lb, 'inner'),
+                         (t.rs1, 'eth0'), (t.rs2, 'eth0')):
+        offloads(host, device, False)
+
+
+def narrow_pool(t, port, first, last, servers, lip='10.0.0.100'):
+    """A FULLNAT service with one local address and few ports."""
+    basics.run('modprobe toa')
+    t.add_lip(lip)
+    t.lb.run(f'ipvsadm -A -t 203.0.113.80:{port} -s rr --fullnat')
+    t.lb.run(f'ipvsadm -P -t 203.0.113.80:{port} -z {lip}:{first}-{last}')
+    for server in servers:
+        t.lb.run(f'ipvsadm -a -t 203.0.113.80:{port} -r {server}:{port}')

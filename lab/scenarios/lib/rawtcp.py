@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-2.0
+"""TCP by hand, for what no kernel would send: any option on any packet, any
+number in any field. The address belongs to no stack, so nobody else answers.
+
+    host = RawHost(t.client, 'eth0', '198.51.100.77', t.lb, 'outer')
+    peer = RawTcp(host, VIP, 8000).connect(ack_options=toa(200, '6.6.6.6', 6))
+    peer.send('PA', payload=b'hello')
+    packet = peer.expect(lambda p: p.payload_len)
+"""
+import ipaddress
+import itertools
+import random
+import select
+import socket
+import struct
+import time
+
+import pcap
+
+from . import basics
+
+ETH_P_IP = 0x0800
+SOL_PACKET, PACKET_VNET_HDR = 263, 15
+NEEDS_CSUM, GSO_TCPV4 = 1, 1
+FLAG_BITS = {letter: 1 << bit for bit, letter in enumerate('FSRPAUEC')}
+MSS = bytes.fromhex('020405b4')
+SACK_PERMITTED = bytes.fromhex('0402')
+WINDOW_SCALE = bytes.fromhex('030307')
+
+
+def toa(kind, address, port, length=None):
+    """The bytes of a TOA option; `length` overrides what its length byte says."""
+    body = struct.pack('!H', port) + ipaddress.ip_address(address).packed
+    return bytes((kind, len(body) + 2 if length is None else length)) + body
+
+
+def timestamps(tsval, tsecr=0):
+    """The bytes of a timestamps option, padded as hosts do it."""
+    return bytes.fromhex('0101080a') + struct.pack('!II', tsval & 0xffffffff, tsecr & 0xffffffff)
+
+
+def folded(data):
+    """The one's complement sum, as the pseudo header's share is stored."""
+    return pcap.checksum(data) ^ 0xffff
+
+
+def make_packet(source, destination, segment, *, partial=False, damage=0):
+    """An IPv4 packet around a TCP segment (its checksum field is still 0).
+    partial: leave the checksum to who sends it; damage: added to the checksum."""
+    pair = socket.inet_aton(source) + socket.inet_aton(destination)
+    pseudo = pair + struct.pack('!HH', socket.IPPROTO_TCP, len(segment))
+    check = folded(pseudo) if partial else pcap.checksum(pseudo + segment)
+    check = (check + damage) & 0xffff
+    segment = segment[:16] + struct.pack('!H', check) + segment[18:]
+    head = struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(segment), random.getrandbits(16), 0x4000,
+                       64, socket.IPPROTO_TCP, 0) + pair
+    return head[:10] + struct.pack('!H', pcap.checksum(head)) + head[12:] + segment
+
+
+def device_mac(namespace, device):
+    """The hardware address of an interface."""
+    with namespace:
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+            sock.bind((device, 0))
+            return sock.getsockname()[4]
+
+
+class RawHost:
+    """An address on a namespace's interface that no stack answers for. The
+    neighbour (a namespace and its interface) is told where it is."""
+
+    def __init__(self, namespace, device, address, neighbour, neighbour_device):
+        self.address = address
+        self.mac = device_mac(namespace, device)
+        self.neighbour_mac = device_mac(neighbour, neighbour_device)
+        with namespace:
+            self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_IP))
+            self.sock.bind((device, ETH_P_IP))
+            self.gso = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+            self.gso.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+            self.gso.bind((device, 0))
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        mac = ':'.join(f'{byte:02x}' for byte in self.mac)
+        neighbour.batch([f'neigh replace {address} lladdr {mac} dev {neighbour_device} '
+                         'nud permanent'])
+
+    def send(self, packet):
+        """Send an IPv4 packet."""
+        self.sock.send(self.neighbour_mac + self.mac + struct.pack('!H', ETH_P_IP) + packet)
+
+    def send_gso(self, packet, tcp_header_length, size):
+        """Send what a host with TSO hands to its card: one big packet, to be cut
+        into segments with `size` bytes of payload; its checksum is partial."""
+        header = struct.pack('=BBHHHH', NEEDS_CSUM, GSO_TCPV4, 14 + 20 + tcp_header_length,
+                             size, 14 + 20, 16)
+        self.gso.send(header + self.neighbour_mac + self.mac + struct.pack('!H', ETH_P_IP) + packet)
+
+    def receive(self, timeout):
+        """The next packet for this address, or None."""
+        deadline = time.monotonic() + timeout
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.sock], [], [], left)[0]:
+                return None
+            frame, info = self.sock.recvfrom(1 << 17)
+            if info[2] == socket.PACKET_OUTGOING:
+                continue
+            packet = pcap.parse_ip(time.time(), frame[14:])
+            if packet and packet.dst == self.address:
+                return packet
+
+
+class RawTcp:
+    """One end of a TCP connection."""
+    ports = itertools.count(20000)
+
+    def __init__(self, host, address, port, *, sport=None, isn=None):
+        self.host = host
+        self.remote = (address, port)
+        self.sport = next(self.ports) if sport is None else sport
+        self.isn = random.getrandbits(32) if isn is None else isn
+        self.seq = self.isn
+        self.ack = 0
+        self.peer_isn = 0
+
+    @property
+    def own(self):
+        """(address, port) of this end."""
+        return self.host.address, self.sport
+
+    def segment(self, flags, options=b'', payload=b'', seq=None, ack=None):
+        """A TCP segment without its checksum. Options are padded with NOPs."""
+        options += b'\1' * (-len(options) % 4)
+        basics.check(len(options) <= 40, 'the test has too many options')
+        bits = sum(FLAG_BITS[letter] for letter in flags)
+        return struct.pack('!HHIIBBHHH', self.sport, self.remote[1],
+                           (self.seq if seq is None else seq) & 0xffffffff,
+                           ((self.ack if ack is None else ack) & 0xffffffff) if 'A' in flags else 0,
+                           (5 + len(options) // 4) << 4, bits, 65535, 0, 0) + options + payload
+
+    def advance(self, flags, payload):
+        """Count what was sent."""
+        self.seq = (self.seq + len(payload) + ('S' in flags) + ('F' in flags)) & 0xffffffff
+
+    def send(self, flags, options=b'', payload=b'', *, seq=None, ack=None, damage=0):
+        """Send a segment; unless `seq` is given it is the next one of the connection."""
+        segment = self.segment(flags, options, payload, seq, ack)
+        self.host.send(make_packet(self.host.address, self.remote[0], segment, damage=damage))
+        if seq is None:
+            self.advance(flags, payload)
+
+    def send_gso(self, options, payload, size):
+        """Send a run of full segments as one GSO packet."""
+        segment = self.segment('PA', options, payload)
+        packet = make_packet(self.host.address, self.remote[0], segment, partial=True)
+        self.host.send_gso(packet, len(segment) - len(payload), size)
+        self.advance('PA', payload)
+
+    def expect(self, wanted=lambda packet: True, timeout=10, what='an answer'):
+        """The next packet of this connection for which wanted(packet) is true."""
+        deadline = time.monotonic() + timeout
+        while True:
+            packet = self.host.receive(max(0, deadline - time.monotonic()))
+            basics.check(packet, f'{what}: not within {timeout} s')
+            if packet.dport == self.sport and packet.source == self.remote and wanted(packet):
+                return packet
+
+    def syn(self, options=MSS, payload=b'', again=3):
+        """Send the SYN until its SYN-ACK comes; the SYN-ACK."""
+        self.seq = self.isn
+        for left in reversed(range(again)):
+            self.send('S', options, payload, seq=self.isn)
+            try:
+                answer = self.expect(lambda p: p.flags == 'SA', 10 if not left else 3, 'SYN-ACK')
+                break
+            except basics.Failure:
+                if not left:
+                    raise
+        self.peer_isn = answer.seq
+        self.ack = (answer.seq + 1) & 0xffffffff
+        self.seq = answer.ack
+        return answer
+
+    def connect(self, syn_options=MSS, ack_options=b''):
+        """The whole handshake."""
+        self.syn(syn_options)
+        self.send('A', ack_options)
+        return self
+
+    def reset(self):
+        """End it at once."""
+        self.send('RA')
+
+    def read(self, length, timeout=10):
+        """Receive this many bytes in order, acknowledging them."""
+        data = b''
+        while len(data) < length:
+            packet = self.expect(lambda p: p.payload_len and p.seq == self.ack, timeout,
+                                 f'{length} bytes, {len(data)} came')
+            data += packet.payload
+            self.ack = (self.ack + packet.payload_len) & 0xffffffff
+            self.send('A')
+        return data
