@@ -432,6 +432,8 @@ int ipvs_fullnat_del_service(const ipvs_fullnat_key_t *key)
 {
 	ipvs_fullnat_service_t *s = find_fullnat(key);
 
+	if (key->protocol == IPPROTO_SCTP)
+		return refuse(EOPNOTSUPP, "FULLNAT does not forward SCTP");
 	if (!s)
 		return refuse(ENOENT, "This service is not declared FULLNAT");
 	remove_laddrs(key, 0, NULL, NULL);

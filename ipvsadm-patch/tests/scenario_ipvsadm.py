@@ -190,7 +190,8 @@ STOCK_COMMANDS = [
     "-A -t 10.9.0.1", "-A -t 10.9.0.1:81 -o", "-A", "-A -t x",
     "-A -t 10.9.0.1:82 -s sh -b junk", "-Z", "-Z -t 10.9.0.1:80", "-Z -t 10.9.0.9:80",
     "--set 1 2 3", "--set 1", "-L --timeout", "-d -t 10.9.0.1:80 -r 10.9.2.3",
-    "-D -t 10.9.0.1:80", "-D -t 10.9.0.1:80", "-Ln", "-C", "-Ln", "-C", "-v", "-x",
+    "-D -t 10.9.0.1:80", "-D -t 10.9.0.1:80", "-D -u 10.9.0.1:53", "-D -u 10.9.0.1:53",
+    "-D -t [2001:db8::1]:80", "-D -f 9", "-D --sctp-service 10.9.0.1:80", "-Ln", "-C", "-Ln", "-C", "-v", "-x",
     "-C -t 10.9.0.1:80", "--start-daemon junk",
 ]
 
@@ -371,6 +372,8 @@ def main():
     """All of it."""
     for module in ("ip_vs", "ip_vs_rr", "ip_vs_wlc", "ip_vs_wrr", "ip_vs_sh"):
         must("modprobe", module)
+    if not verdict("ipvsadm-module", must, "modprobe", MODULE):
+        sys.exit(1)
     good = True
     for path in transcript.transcripts():
         if not transcript.parse(path)[0]:

@@ -54,6 +54,16 @@ $ ipvsadm -Sn
 -P -t 10.9.0.1:80 -z 10.9.1.1-10.9.1.3
 -A -t 10.9.0.2:80 -s rr --fullnat
 -P -t 10.9.0.2:80 -z 10.9.1.16-10.9.1.19:20000-29999
+# neighbours with other ports are saved apart
+$ ipvsadm -P -t 10.9.0.2:80 -z 10.9.1.20:20000-30000
+Note: the local address is not an address of this host now; it will be used when it is
+$ ipvsadm -Sn
+-A -t 10.9.0.1:80 -s rr --fullnat
+-P -t 10.9.0.1:80 -z 10.9.1.1-10.9.1.3
+-A -t 10.9.0.2:80 -s rr --fullnat
+-P -t 10.9.0.2:80 -z 10.9.1.16-10.9.1.19:20000-29999
+-P -t 10.9.0.2:80 -z 10.9.1.20:20000-30000
+$ ipvsadm -Q -t 10.9.0.2:80 -z 10.9.1.20
 $ ipvsadm -P -t 10.9.0.2:80 -z 10.9.1.17:30000-39999
 .*with other ports.* (re)
 [255]

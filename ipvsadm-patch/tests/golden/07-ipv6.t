@@ -81,6 +81,12 @@ $ ipvsadm -Sn
 $ ipvsadm -A --sctp-service 10.9.0.1:53 --fullnat
 FULLNAT does not forward SCTP
 [255]
+# but it is no business of a service that cannot be declared
+$ ipvsadm -A --sctp-service 10.9.0.1:53
+$ ipvsadm -D --sctp-service 10.9.0.1:53
+$ ipvsadm -D --sctp-service 10.9.0.1:53
+No such service
+[255]
 $ ipvsadm -Sn
 -A -u 10.9.0.1:53 -s wlc --fullnat
 -P -u 10.9.0.1:53 -z 10.9.1.1
