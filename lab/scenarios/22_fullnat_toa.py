@@ -67,7 +67,9 @@ def test_forged(t):
     forged = 0
     for name, options in FORGERIES.items():
         for where in ('SYN', 'ACK', 'lost ACK, data', 'FIN'):
-            if where == 'SYN' and len(options) > 36:
+            # the header is full; or nobody reads behind the end of options of a SYN,
+            # which leaves as it came
+            if where == 'SYN' and (len(options) > 36 or name == 'after the end of options'):
                 continue
             check_forgery(t, host, server, where, options)
             forged += name not in NOT_SEEN

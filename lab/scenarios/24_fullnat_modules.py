@@ -91,8 +91,8 @@ def check_nothing_left(users):
     """The module is gone and has left nothing."""
     check(not loaded('ip_vs_fullnat'), 'it is still loaded')
     equal(users_of_ip_vs(), users, 'references on ip_vs')
-    for path in ('/sys/kernel/slab/fnat_flow', '/proc/net/ip_vs_fullnat',
-                 '/proc/net/ip_vs_fullnat_stats', '/proc/sys/net/ipv4/vs/fullnat_timeout_close'):
+    for path in ('/proc/net/ip_vs_fullnat', '/proc/net/ip_vs_fullnat_stats',
+                 '/proc/sys/net/ipv4/vs/fullnat_timeout_close'):
         check(not os.path.exists(path), f'{path} is left')
     for path in ('/proc/vmallocinfo', '/proc/kallsyms'):
         check('ip_vs_fullnat' not in read(path), f'{path} knows it')
@@ -129,6 +129,7 @@ def test_load_cycles(t):
         asked = [t.client.ask(VIP, 8000, b'x')[0] for _ in range(2)]
         equal(sorted(s.clients[-1] for s in servers), sorted(asked), f'cycle {cycle}: clients')
         equal(t.lb.fullnat_stats()['conns_with_toa'], 2, f'cycle {cycle}: conns_with_toa')
+        until(lambda: 'flows_all_namespaces 0\n' in t.lb.proc_net('ip_vs_fullnat'), what='no flow')
         until(lambda: run('rmmod ip_vs_fullnat', check=False).rc == 0, what='rmmod')
         nat.more()
         try:

@@ -15,17 +15,25 @@ RAW_CLIENT, RAW_SERVER = '198.51.100.77', '10.0.0.77'
 FIREWALL = f'''table inet strict {{
     counter invalid {{ }}
     counter unwelcome {{ }}
-    chain pre {{ type filter hook prerouting priority 0
-        ct state invalid counter name invalid drop }}
-    chain in {{ type filter hook input priority 0; policy drop
+    chain pre {{
+        type filter hook prerouting priority 0
+        ct state invalid counter name invalid drop
+    }}
+    chain in {{
+        type filter hook input priority 0; policy drop
         ct state invalid counter name invalid drop
         iif lo accept
         ip daddr {VIP} tcp dport 8000 accept
-        counter name unwelcome }}
-    chain out {{ type filter hook output priority 0
-        ct state invalid counter name invalid drop }}
-    chain post {{ type filter hook postrouting priority 0
-        ct state invalid counter name invalid drop }}
+        counter name unwelcome
+    }}
+    chain out {{
+        type filter hook output priority 0
+        ct state invalid counter name invalid drop
+    }}
+    chain post {{
+        type filter hook postrouting priority 0
+        ct state invalid counter name invalid drop
+    }}
 }}'''
 
 
@@ -144,9 +152,10 @@ def test_spoofed_syn(t):
     with t.client.connect(VIP, 8000, source_port=45000) as sock:
         greeted(sock)
         for number in range(10):
-            # one of them sent twice: it is the same pending SYN
+            spoofed = RawTcp(host, VIP, 8000, sport=45000)
+            # one of them is sent twice: it is the same pending SYN
             for _ in range(1 + (number == 0)):
-                RawTcp(host, VIP, 8000, sport=45000).send('S')
+                spoofed.send('S', seq=spoofed.isn)
             echo(sock, os.urandom(20000))
         sock.shutdown(socket.SHUT_WR)
         equal(sock.recv(1), b'', 'after the FIN')
