@@ -3,10 +3,14 @@
 #include <linux/random.h>
 #include <linux/ktime.h>
 #include <linux/timekeeping.h>
+#include <uapi/linux/ip_vs_fullnat.h>
 
 #include "clock.h"
 #include "flow.h"
 #include "laddr.h"
+
+/* A client's last segments are not echoed: their TSvals may be this much higher. */
+#define FNAT_TS_SLACK	4096
 
 /* Process context. */
 void fnat_secret_init(struct fnat_secret *secret)
@@ -95,9 +99,10 @@ void fnat_clock_flow_ends(struct fnat_flow *f, struct fnat_portmap *pm)
 	const struct fnat_secret *secret = &pm->key.laddr->secret;
 
 	lockdep_assert_held(&pm->lock);
-	if (f->protocol != IPPROTO_TCP || !f->tcp.has_client_isn)
+	if (f->protocol != IPPROTO_TCP)
 		return;
 	mark_raise(&pm->isn_mark, f->tcp.seq_end - isn_base(secret, f), isn_ticks());
-	if (f->tcp.has_tsval)
-		mark_raise(&pm->ts_mark, f->tcp.tsval - ts_base(secret, f), ts_ticks());
+	if (f->tcp.has_tsval && f->tcp.timestamps == FULLNAT_TIMESTAMPS_REWRITE)
+		mark_raise(&pm->ts_mark, f->tcp.tsval + FNAT_TS_SLACK - ts_base(secret, f),
+			   ts_ticks() + FNAT_TS_SLACK);
 }

@@ -52,14 +52,15 @@ struct fnat_tcp_offsets {
  */
 struct fnat_tcp {
 	struct fnat_tcp_offsets off;		/* lock */
-	struct fnat_tcp_offsets pending_off;	/* lock; valid if has_pending */
+	struct fnat_tcp_offsets pending_off;	/* lock */
 	u32 client_isn;		/* lock; of the SYN that "off" was made for */
-	u32 pending_isn;	/* lock */
+	u32 pending_isn;	/* lock; these three are valid if has_pending */
+	u32 pending_tsval;	/* as the RS sees it */
 	u32 rs_isn;		/* lock; valid if has_rs_isn */
-	u32 seq_end;		/* highest end of a request, as the RS sees it */
-	u32 tsval;		/* last TSval of a request, as the RS sees it */
-	u8 has_client_isn;	/* lock; began with a SYN */
+	u32 seq_end;		/* the RS has acknowledged this much */
+	u32 tsval;		/* highest TSval that the RS has echoed */
 	u8 has_pending;		/* lock */
+	u8 pending_has_tsval;	/* lock */
 	u8 has_rs_isn;		/* lock; the RS has answered the current SYN */
 	u8 has_tsval;
 	u8 opened;		/* lock; the client has acknowledged rs_isn */

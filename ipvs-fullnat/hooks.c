@@ -60,7 +60,7 @@ static unsigned int early_hook(void *priv, struct sk_buff *skb, const struct nf_
 	if (!packet_tuple_v4(skb, &t, &thoff) && !fnat_icmp_parse(skb, &quote, &t))
 		return NF_ACCEPT;
 	if (fnat_flow_find(fn->net, &t, &dir) ||
-	    fnat_service_match(fn, t.af, t.protocol, &t.daddr, t.dport))
+	    fnat_service_match(fn, t.af, t.protocol, &t.daddr, t.dport, skb->mark))
 		nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
 	return NF_ACCEPT;
 }
@@ -98,7 +98,7 @@ static unsigned int unknown_packet(struct fnat_net *fn, struct sk_buff *skb,
 {
 	const struct fnat_laddr *laddr;
 
-	if (fnat_service_match(fn, t->af, t->protocol, &t->daddr, t->dport)) {
+	if (fnat_service_match(fn, t->af, t->protocol, &t->daddr, t->dport, skb->mark)) {
 		if (is_first_syn(skb, thoff) || fnat_seam_has_conn(fn, t->af, skb))
 			return NF_ACCEPT;
 		return fnat_drop(fn, skb, drop_no_conn);

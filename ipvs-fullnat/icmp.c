@@ -6,7 +6,7 @@
  * that it talks to, which quotes the packet as it has sent it: the quoted
  * addresses and ports are those of the translated error, turned round.
  *
- * Softirq, or process context with BH off, under RCU.
+ * Softirq, or process context (LOCAL_OUT), under RCU.
  */
 #include <linux/icmp.h>
 #include <linux/ip.h>
@@ -181,6 +181,20 @@ static void learn_path_mtu(struct fnat_pkt *pkt, const struct fnat_icmp_quote *q
 		icmph->un.frag.mtu = htons(mtu - toa);
 }
 
+/*
+ * RFC 5927: an attacker who cannot see the connection must guess a sequence
+ * number that was under way lately. Larger windows than this are not expected
+ * before the path's MTU is known.
+ */
+static bool quotes_recent(const struct fnat_pkt *pkt, const struct fnat_icmp_quote *quote)
+{
+	__be32 _seq;
+	const __be32 *seq = skb_header_pointer(pkt->skb, quote->transport +
+					       offsetof(struct tcphdr, seq), sizeof(_seq), &_seq);
+
+	return seq && ntohl(*seq) - READ_ONCE(pkt->flow->tcp.seq_end) + BIT(22) < BIT(23);
+}
+
 /* An error of the RS's side about a request of this flow. */
 unsigned int fnat_icmp_to_client(struct sk_buff *skb, struct fnat_flow *f,
 				 const struct fnat_icmp_quote *quote)
@@ -192,7 +206,7 @@ unsigned int fnat_icmp_to_client(struct sk_buff *skb, struct fnat_flow *f,
 		.dir = FNAT_DIR_REPLY,
 	};
 
-	if (icmp_checksum(skb, quote))
+	if (icmp_checksum(skb, quote) || !quotes_recent(&pkt, quote))
 		return fnat_drop(pkt.fn, skb, drop_malformed);
 	pkt.dst = fnat_route_lookup(pkt.fn->net, f->af, &f->vaddr, &f->caddr, IPPROTO_ICMP,
 				    skb->mark);

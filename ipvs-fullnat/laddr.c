@@ -70,7 +70,7 @@ void fnat_laddr_put(struct fnat_laddr *laddr)
 static struct fnat_laddr *laddr_create(struct fnat_net *fn, u8 af,
 				       const union nf_inet_addr *addr)
 {
-	struct fnat_laddr *laddr = kzalloc(sizeof(*laddr), GFP_KERNEL);
+	struct fnat_laddr *laddr = kzalloc(sizeof(*laddr), GFP_KERNEL_ACCOUNT);
 
 	if (!laddr)
 		return NULL;
@@ -94,7 +94,7 @@ static void laddr_set_range(struct fnat_laddr *laddr, u16 port_min, u16 port_max
 	WRITE_ONCE(laddr->port_min, port_min);
 	WRITE_ONCE(laddr->port_max, port_max);
 	WRITE_ONCE(laddr->whole, is_default_range(port_min, port_max));
-	WRITE_ONCE(laddr->range_gen, laddr->range_gen + 1);
+	smp_store_release(&laddr->range_gen, laddr->range_gen + 1);	/* portmap_range() */
 }
 
 /* Only when no pool and no connection needs it any more. */
@@ -113,21 +113,26 @@ static struct fnat_pool *pool_get(struct fnat_net *fn, struct fnat_pool __rcu **
 
 static struct fnat_pool *pool_alloc(unsigned int count)
 {
-	struct fnat_pool *pool = kvzalloc(struct_size(pool, laddr, count), GFP_KERNEL);
+	struct fnat_pool *pool = kvzalloc(struct_size(pool, laddr, count), GFP_KERNEL_ACCOUNT);
 
 	if (pool)
 		pool->count = count;
 	return pool;
 }
 
-static bool pool_has(const struct fnat_pool *pool, const struct fnat_laddr *laddr)
+/* Marks the addresses of a pool, to tell quickly which are in it. */
+static void pool_mark(struct fnat_net *fn, struct fnat_pool *pool)
 {
 	unsigned int i;
 
+	fn->pool_mark++;
 	for (i = 0; pool && i < pool->count; i++)
-		if (pool->laddr[i] == laddr)
-			return true;
-	return false;
+		pool->laddr[i]->pool_mark = fn->pool_mark;
+}
+
+static bool in_marked_pool(const struct fnat_net *fn, const struct fnat_laddr *laddr)
+{
+	return laddr->pool_mark == fn->pool_mark;
 }
 
 /* The n-th address after the first of a range. */
@@ -217,11 +222,12 @@ int fnat_pool_add(struct fnat_net *fn, struct fnat_pool __rcu **poolp,
 		return -ENOMEM;
 	if (old)
 		memcpy(new->laddr, old->laddr, kept * sizeof(*new->laddr));
+	pool_mark(fn, old);
 	for (i = 0; i < spec->count && !err; i++) {
 		union nf_inet_addr a = addr_plus(spec->af, &spec->addr, i);
 		const struct fnat_laddr *laddr = fnat_laddr_find(fn, spec->af, &a);
 
-		if (!laddr || !pool_has(old, laddr))
+		if (!laddr || !in_marked_pool(fn, laddr))
 			err = pool_append(fn, new, &count, spec->af, &a);
 	}
 	new->count = count;
@@ -296,15 +302,20 @@ int fnat_pool_del(struct fnat_net *fn, struct fnat_pool __rcu **poolp,
 	return 0;
 }
 
-/* Empties the pool; connections go on. The caller holds fnat_net.lock. */
-void fnat_pool_clear(struct fnat_net *fn, struct fnat_pool __rcu **poolp)
+/*
+ * Takes the pool away; connections go on. The caller holds fnat_net.lock and
+ * passes what it gets to fnat_pool_free() after a grace period.
+ */
+struct fnat_pool *fnat_pool_detach(struct fnat_net *fn, struct fnat_pool __rcu **poolp)
 {
-	struct fnat_pool *pool = pool_get(fn, poolp);
+	return rcu_replace_pointer(*poolp, NULL, lockdep_is_held(&fn->lock));
+}
 
+/* Nobody allocates from the pool any more; NULL is fine. Under fnat_net.lock. */
+void fnat_pool_free(struct fnat_pool *pool)
+{
 	if (!pool)
 		return;
-	rcu_assign_pointer(*poolp, NULL);
-	synchronize_rcu();
 	pool_put_laddrs(pool, 0);
 	kvfree(pool);
 }

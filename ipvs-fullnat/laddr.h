@@ -30,6 +30,7 @@ struct fnat_laddr {
 	u16 port_max;
 	unsigned int range_gen;		/* counts changes of the range */
 	unsigned int pools;		/* that list it; fnat_net.lock */
+	unsigned int pool_mark;		/* of the pool at hand; fnat_net.lock */
 	spinlock_t lock;		/* portmaps; BH off */
 	struct list_head portmaps;
 	atomic_t conns;			/* ports held now */
@@ -66,7 +67,8 @@ int fnat_pool_add(struct fnat_net *fn, struct fnat_pool __rcu **poolp,
 		  const struct fnat_laddr_spec *spec, struct netlink_ext_ack *extack);
 int fnat_pool_del(struct fnat_net *fn, struct fnat_pool __rcu **poolp,
 		  const struct fnat_laddr_spec *spec, struct netlink_ext_ack *extack);
-void fnat_pool_clear(struct fnat_net *fn, struct fnat_pool __rcu **poolp);
+struct fnat_pool *fnat_pool_detach(struct fnat_net *fn, struct fnat_pool __rcu **poolp);
+void fnat_pool_free(struct fnat_pool *pool);
 
 void fnat_laddr_net_init(struct fnat_net *fn);
 void fnat_laddr_net_exit(struct fnat_net *fn);

@@ -97,18 +97,19 @@ static int __init fnat_init(void)
 	err = register_pernet_subsys(&fnat_net_ops);
 	if (err)
 		goto err_pernet;
-	err = fnat_seam_init();
-	if (err)
-		goto err_seam;
 	err = fnat_netlink_init();
 	if (err)
 		goto err_netlink;
+	/* last: connections may take references on us from here on */
+	err = fnat_seam_init();
+	if (err)
+		goto err_seam;
 	pr_info("FULLNAT for IPVS is ready\n");
 	return 0;
 
-err_netlink:
-	fnat_seam_exit();
 err_seam:
+	fnat_netlink_exit();
+err_netlink:
 	unregister_pernet_subsys(&fnat_net_ops);
 err_pernet:
 	rcu_barrier();

@@ -39,6 +39,7 @@ struct fnat_net {
 	struct fnat_pool __rcu *default_pool;
 	unsigned int svc_count;
 	unsigned int gen;	/* of the tables, for consistent dumps */
+	unsigned int pool_mark;	/* last value given to fnat_laddr.pool_mark */
 
 	struct delayed_work gc_work;	/* frees port maps that nobody uses */
 };

@@ -654,7 +654,6 @@ static struct genl_family fnat_family __ro_after_init = {
 	.module = THIS_MODULE,
 	.ops = fnat_ops,
 	.n_ops = ARRAY_SIZE(fnat_ops),
-	.resv_start_op = __FULLNAT_CMD_MAX,
 };
 
 int fnat_netlink_init(void)

@@ -5,7 +5,7 @@
  * is free, a port is taken over from a flow that has closed, else from the
  * oldest half-open one.
  *
- * Everything here runs in softirq or with BH off, under rcu_read_lock(), unless
+ * Everything here runs in softirq or process context, under rcu_read_lock(), unless
  * it says otherwise. Order of locks: fnat_portmap.lock, then a bucket of the
  * flow table; fnat_laddr.lock is outside of both.
  */
@@ -73,7 +73,7 @@ static struct fnat_portmap *portmap_create(const struct fnat_portmap_key *key)
 	struct fnat_portmap *old;
 
 	if (!pm)
-		return NULL;
+		return ERR_PTR(-ENOMEM);
 	memcpy(&pm->key, key, sizeof(*key));
 	refcount_inc(&key->laddr->refcnt);
 	refcount_set(&pm->refcnt, 2);	/* the list of the LIP, and the caller */
@@ -93,12 +93,12 @@ static struct fnat_portmap *portmap_create(const struct fnat_portmap_key *key)
 
 	fnat_laddr_put(key->laddr);
 	kfree(pm);
-	if (IS_ERR(old) || !refcount_inc_not_zero(&old->refcnt))
-		return NULL;
-	return old;
+	if (IS_ERR(old))
+		return old;
+	return refcount_inc_not_zero(&old->refcnt) ? old : ERR_PTR(-EAGAIN);
 }
 
-/* With a reference; NULL: no memory. */
+/* With a reference; -ENOMEM; -EAGAIN: an old one is going away. */
 static struct fnat_portmap *portmap_get(struct fnat_laddr *laddr, const struct fnat_flow *f)
 {
 	struct fnat_portmap_key key;
@@ -129,7 +129,7 @@ static unsigned int range_size(const struct port_range *r)
 static struct port_range portmap_range(struct fnat_portmap *pm)
 {
 	const struct fnat_laddr *laddr = pm->key.laddr;
-	unsigned int gen = READ_ONCE(laddr->range_gen);
+	unsigned int gen = smp_load_acquire(&laddr->range_gen);	/* laddr_set_range() */
 	struct port_range r = { READ_ONCE(laddr->port_min), READ_ONCE(laddr->port_max) };
 	unsigned int port;
 
@@ -280,47 +280,71 @@ static unsigned int portmap_take(struct fnat_net *fn, struct fnat_portmap *pm)
 	return port;
 }
 
-/* Gives the flow a port of this LIP. False: none is left. */
-static bool port_alloc_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f)
+/* 0; -EADDRINUSE: no port is left; -EAGAIN: the port map is going away. */
+static int port_alloc_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fnat_flow *f)
 {
-	struct fnat_portmap *pm = portmap_get(laddr, f);
 	unsigned int port = 0;
+	int err;
 
-	if (!pm)
-		return false;
 	spin_lock_bh(&pm->lock);
-	if (!pm->dead)
+	err = pm->dead ? -EAGAIN : -EADDRINUSE;
+	if (likely(!pm->dead))
 		port = portmap_take(fn, pm);
 	if (port) {
-		f->laddr = laddr->addr;
+		f->laddr = pm->key.laddr->addr;
 		f->lport = htons(port);
 		f->portmap = pm;
 		f->created = jiffies;
 		pm->last_used = jiffies;
 		flow_join_list(pm, f, FNAT_PORT_HALF_OPEN);
+		fnat_flow_hash_reply(f);
+		err = 0;
 	}
 	spin_unlock_bh(&pm->lock);
+	return err;
+}
 
-	if (!port) {
-		atomic64_inc(&laddr->exhausted);
-		portmap_put(pm);
-		return false;
+/* Gives the flow a port of this LIP. 0, -EADDRINUSE, -ENOMEM. */
+static int port_alloc_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f)
+{
+	struct fnat_portmap *pm;
+	int err;
+
+	for (;;) {
+		pm = portmap_get(laddr, f);
+		err = PTR_ERR_OR_ZERO(pm);
+		if (!err) {
+			err = port_alloc_in(fn, pm, f);
+			if (err)
+				portmap_put(pm);
+		}
+		if (err != -EAGAIN)
+			break;
+		/* until fnat_portmap_gc() has taken the dead one out of the table */
+		spin_lock_bh(&laddr->lock);
+		spin_unlock_bh(&laddr->lock);
 	}
-	atomic_inc(&laddr->conns);
-	return true;
+
+	if (!err)
+		atomic_inc(&laddr->conns);
+	else if (err == -EADDRINUSE)
+		atomic64_inc(&laddr->exhausted);
+	else
+		err = -ENOMEM;
+	return err;
 }
 
 /**
  * fnat_port_alloc - give a flow its local address and port
  * @fn: the namespace
  * @pool: the addresses to choose from, each of them if need be
- * @f: not hashed yet; its family, protocol and real server are set
+ * @f: its family, protocol and real server are set; its reply tuple gets hashed
  *
  * Begins at a random address: a round robin would run in step with the
  * scheduler's, and each RS would see only some of the addresses.
  *
  * Return: 0; -EADDRNOTAVAIL: no address of the pool is local here;
- * -EADDRINUSE: no port is left, or no memory.
+ * -EADDRINUSE: no port is left; -ENOMEM.
  */
 int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flow *f)
 {
@@ -335,9 +359,9 @@ int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flo
 
 		if (laddr->af != f->af || !fnat_laddr_is_local(fn, laddr->af, &laddr->addr))
 			continue;
-		if (port_alloc_from(fn, laddr, f))
+		err = port_alloc_from(fn, laddr, f);
+		if (!err)
 			return 0;
-		err = -EADDRINUSE;
 	}
 	return err;
 }

@@ -2,7 +2,7 @@
 /*
  * Requests: C:cp -> VIP:vp becomes LIP:lp -> RS:rp. ip_vs has found or made the
  * connection, chosen the RS, counted the packet and advanced the state before
- * it calls us. Softirq or BH off, under RCU; the caller holds a reference on
+ * it calls us. Softirq, or process context (LOCAL_OUT), under RCU; the caller holds a reference on
  * the connection and puts it afterwards.
  */
 #include <linux/icmp.h>
@@ -31,6 +31,8 @@ static void count_no_port(struct fnat_net *fn, struct fnat_service *svc, int err
 		fnat_stat_inc(fn, drop_exhausted);
 		if (svc)
 			atomic64_inc(&svc->exhausted);
+	} else if (err == -ENOMEM) {
+		fnat_stat_inc(fn, drop_nomem);
 	} else {
 		fnat_stat_inc(fn, drop_no_laddr);
 		if (svc)
@@ -53,7 +55,7 @@ static bool flow_start(struct fnat_pkt *pkt, struct fnat_flow *f, struct fnat_se
 	int err;
 
 	if (!fnat_tcp_flow_syn(pkt, f)) {
-		fnat_stat_inc(fn, drop_malformed);
+		fnat_stat_inc(fn, drop_no_conn);
 		return false;
 	}
 	if (!fnat_flow_hash_request(f)) {
@@ -66,7 +68,6 @@ static bool flow_start(struct fnat_pkt *pkt, struct fnat_flow *f, struct fnat_se
 		return false;
 	}
 	fnat_tcp_flow_offsets(f);
-	fnat_flow_hash_reply(f);
 	fnat_stat_inc(fn, conns);
 	if (svc)
 		atomic64_inc(&svc->conns);

@@ -2,7 +2,7 @@
 /*
  * What both directions do to a packet whatever the protocol: make its headers
  * writable, change addresses and ports, keep the checksums true, send it.
- * Softirq, or process context with BH off, under RCU.
+ * Softirq, or process context (LOCAL_OUT), under RCU.
  */
 #include <linux/ip.h>
 #include <linux/tcp.h>
@@ -112,7 +112,8 @@ void fnat_fix_network_header(const struct fnat_pkt *pkt)
 {
 	struct iphdr *iph = ip_hdr(pkt->skb);
 
-	iph->tot_len = htons(pkt->skb->len);
+	/* a packet merged beyond that has 0 there (BIG TCP) */
+	iph->tot_len = pkt->skb->len <= IP_MAX_MTU ? htons(pkt->skb->len) : 0;
 	ip_send_check(iph);
 }
 

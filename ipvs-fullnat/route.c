@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Routes for rewritten packets: from a VIP to a client, from a LIP to an RS.
- * Softirq or BH off, under rcu_read_lock(), which keeps what is returned alive.
+ * Softirq or process context, under rcu_read_lock(), which keeps what is returned alive.
  */
 #include <net/dst.h>
 #include <net/ip.h>

@@ -20,6 +20,7 @@
 
 #include "flow.h"
 #include "icmp.h"
+#include "laddr.h"
 #include "net.h"
 #include "seam.h"
 #include "xmit.h"
@@ -57,7 +58,8 @@ struct fnat_service *fnat_seam_service(const struct fnat_net *fn, const struct i
 	struct fnat_svc_key key;
 
 	if (!svc)
-		return fnat_service_match(fn, cp->af, cp->protocol, &cp->vaddr, cp->vport);
+		return fnat_service_match(fn, cp->af, cp->protocol, &cp->vaddr, cp->vport,
+					  cp->fwmark);
 	memset(&key, 0, sizeof(key));
 	key.af = svc->af;
 	key.fwmark = svc->fwmark;
@@ -78,12 +80,17 @@ static bool conn_is_ours(const struct fnat_net *fn, const struct ip_vs_conn *cp)
 	case IP_VS_CONN_F_FULLNAT:
 		return true;
 	case IP_VS_CONN_F_MASQ:
-		return fnat_seam_service(fn, cp);
+		/* a server on this host (a sorry server, say) needs no FULLNAT */
+		return fnat_seam_service(fn, cp) &&
+		       !fnat_laddr_is_local(fn, cp->daf, &cp->daddr);
 	}
 	return false;
 }
 
-/* ip_vs calls it for each packet of a connection of ours, under RCU, BH off. */
+/*
+ * ip_vs calls it for each packet of a connection of ours, under RCU: in softirq,
+ * or in process context for a client on this host (LOCAL_OUT, BH on).
+ */
 static int fullnat_xmit(struct sk_buff *skb, struct ip_vs_conn *cp, struct ip_vs_protocol *pp,
 			struct ip_vs_iphdr *iph)
 {
@@ -103,7 +110,7 @@ static int fullnat_xmit(struct sk_buff *skb, struct ip_vs_conn *cp, struct ip_vs
 
 /*
  * In place of tcp_app_conn_bind(), whose result nobody reads. Softirq, or
- * process context with BH off, under RCU.
+ * process context (LOCAL_OUT with BH on, the sync thread), under RCU.
  */
 static int fullnat_tcp_app_conn_bind(struct ip_vs_conn *cp)
 {
@@ -165,8 +172,7 @@ bool fnat_seam_has_conn(const struct fnat_net *fn, u8 af, const struct sk_buff *
 	return true;
 }
 
-/* False: the real server cannot be reached by FULLNAT. */
-bool fnat_seam_fill_flow(struct fnat_flow *f, struct ip_vs_conn *cp)
+void fnat_seam_fill_flow(struct fnat_flow *f, struct ip_vs_conn *cp)
 {
 	f->net = cp->ipvs->net;
 	f->cp = cp;
@@ -180,7 +186,6 @@ bool fnat_seam_fill_flow(struct fnat_flow *f, struct ip_vs_conn *cp)
 	f->dport = cp->dport;
 	/* FULLNAT needs no conntrack: see the early hook */
 	cp->flags &= ~IP_VS_CONN_F_NFCT;
-	return cp->af == cp->daf;
 }
 
 struct fnat_flow *fnat_seam_flow(struct ip_vs_conn *cp)

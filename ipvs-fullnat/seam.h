@@ -21,10 +21,10 @@ void fnat_seam_exit(void);
 int fnat_seam_net_init(struct fnat_net *fn);
 void fnat_seam_net_exit(struct fnat_net *fn);
 
-/* The data path asks these; softirq or BH off, under rcu_read_lock(). */
+/* The data path asks these; softirq or process context, under rcu_read_lock(). */
 struct fnat_service *fnat_seam_service(const struct fnat_net *fn, const struct ip_vs_conn *cp);
 bool fnat_seam_has_conn(const struct fnat_net *fn, u8 af, const struct sk_buff *skb);
-bool fnat_seam_fill_flow(struct fnat_flow *f, struct ip_vs_conn *cp);
+void fnat_seam_fill_flow(struct fnat_flow *f, struct ip_vs_conn *cp);
 struct net *fnat_seam_net(const struct ip_vs_conn *cp);
 struct fnat_flow *fnat_seam_flow(struct ip_vs_conn *cp);
 void fnat_seam_lock(struct ip_vs_conn *cp);

@@ -39,7 +39,8 @@ struct fnat_service *fnat_service_get(const struct fnat_net *fn, const struct fn
 
 /* The declaration that a packet's destination falls under, as ip_vs would find its service. */
 struct fnat_service *fnat_service_match(const struct fnat_net *fn, u8 af, u16 protocol,
-					const union nf_inet_addr *addr, __be16 port)
+					const union nf_inet_addr *addr, __be16 port,
+					u32 mark)
 {
 	struct fnat_service *svc;
 	struct fnat_svc_key key;
@@ -48,6 +49,11 @@ struct fnat_service *fnat_service_match(const struct fnat_net *fn, u8 af, u16 pr
 		return NULL;
 	memset(&key, 0, sizeof(key));
 	key.af = af;
+	key.fwmark = mark;
+	svc = mark ? fnat_service_get(fn, &key) : NULL;
+	if (svc)
+		return svc;
+	key.fwmark = 0;
 	key.protocol = protocol;
 	key.port = port;
 	if (af == AF_INET)
@@ -65,7 +71,7 @@ struct fnat_service *fnat_service_match(const struct fnat_net *fn, u8 af, u16 pr
 struct fnat_service *fnat_service_create(struct fnat_net *fn, const struct fnat_svc_key *key,
 					 const struct fnat_svc_options *opt)
 {
-	struct fnat_service *svc = kzalloc(sizeof(*svc), GFP_KERNEL);
+	struct fnat_service *svc = kzalloc(sizeof(*svc), GFP_KERNEL_ACCOUNT);
 
 	lockdep_assert_held(&fn->lock);
 	if (!svc)
@@ -77,25 +83,45 @@ struct fnat_service *fnat_service_create(struct fnat_net *fn, const struct fnat_
 	return svc;
 }
 
-/* The caller holds fnat_net.lock. Live connections go on as they are. */
-void fnat_service_delete(struct fnat_net *fn, struct fnat_service *svc)
+/* Takes the declaration out of the table, for service_free() after a grace period. */
+static void service_unhash(struct fnat_net *fn, struct fnat_service *svc)
 {
 	lockdep_assert_held(&fn->lock);
 	hlist_del_rcu(&svc->hnode);
 	WRITE_ONCE(fn->svc_count, fn->svc_count - 1);
-	fnat_pool_clear(fn, &svc->pool);
-	kfree_rcu(svc, rcu);
 }
 
-/* The caller holds fnat_net.lock. */
+static void service_free(struct fnat_net *fn, struct fnat_service *svc)
+{
+	fnat_pool_free(fnat_pool_detach(fn, &svc->pool));
+	kfree(svc);
+}
+
+/* The caller holds fnat_net.lock. Live connections go on as they are. */
+void fnat_service_delete(struct fnat_net *fn, struct fnat_service *svc)
+{
+	service_unhash(fn, svc);
+	synchronize_rcu();
+	service_free(fn, svc);
+}
+
+/* All declarations and all pools. The caller holds fnat_net.lock. */
 void fnat_service_flush(struct fnat_net *fn)
 {
+	struct fnat_pool *default_pool = fnat_pool_detach(fn, &fn->default_pool);
+	struct hlist_head gone = HLIST_HEAD_INIT;
 	struct fnat_service *svc;
 	struct hlist_node *next;
 	unsigned int i;
 
-	for (i = 0; i < FNAT_SVC_HASH_SIZE; i++)
-		hlist_for_each_entry_safe(svc, next, &fn->svc_hash[i], hnode)
-			fnat_service_delete(fn, svc);
-	fnat_pool_clear(fn, &fn->default_pool);
+	for (i = 0; i < FNAT_SVC_HASH_SIZE; i++) {
+		hlist_for_each_entry_safe(svc, next, &fn->svc_hash[i], hnode) {
+			service_unhash(fn, svc);
+			hlist_add_head(&svc->gone, &gone);
+		}
+	}
+	synchronize_rcu();	/* one for all of them */
+	fnat_pool_free(default_pool);
+	hlist_for_each_entry_safe(svc, next, &gone, gone)
+		service_free(fn, svc);
 }

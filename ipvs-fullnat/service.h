@@ -38,14 +38,15 @@ struct fnat_service {
 	atomic64_t conns;
 	atomic64_t exhausted;
 	atomic64_t no_laddr;
-	struct rcu_head rcu;
+	struct hlist_node gone;		/* while it is being flushed */
 };
 
 extern const struct fnat_svc_options fnat_svc_default_options;
 
 struct fnat_service *fnat_service_get(const struct fnat_net *fn, const struct fnat_svc_key *key);
 struct fnat_service *fnat_service_match(const struct fnat_net *fn, u8 af, u16 protocol,
-					const union nf_inet_addr *addr, __be16 port);
+					const union nf_inet_addr *addr, __be16 port,
+					u32 mark);
 struct fnat_service *fnat_service_create(struct fnat_net *fn, const struct fnat_svc_key *key,
 					 const struct fnat_svc_options *opt);
 void fnat_service_delete(struct fnat_net *fn, struct fnat_service *svc);

@@ -14,7 +14,9 @@
 enum fnat_stat {
 	/* connections that got a local port */
 	FNAT_STAT_conns,
-	/* connections whose first request packet with TOA was sent */
+	/* the same, of which a packet with TOA was sent; a connection that
+	 * begins anew (syn_committed) counts again
+	 */
 	FNAT_STAT_conns_with_toa,
 	/* connections that the RS accepted without one: stays 0 */
 	FNAT_STAT_conns_without_toa,
@@ -53,6 +55,8 @@ enum fnat_stat {
 	FNAT_STAT_drop_no_conn,
 	/* to a port of a local address, of no known flow */
 	FNAT_STAT_drop_no_flow,
+	/* data of a former connection of the port, before the RS's SYN-ACK */
+	FNAT_STAT_drop_stale_reply,
 	/* of a connection whose port another one has taken over */
 	FNAT_STAT_drop_port_lost,
 	/* the same SYN became two connections: the second one's */
@@ -84,7 +88,7 @@ struct fnat_stats {
 
 struct fnat_net;
 
-/* Softirq, or process context with BH off. */
+/* Softirq, or process context (LOCAL_OUT). */
 #define fnat_stat_inc(fn, name) \
 	this_cpu_inc((fn)->stats->value[FNAT_STAT_##name])
 

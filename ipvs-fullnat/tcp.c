@@ -9,7 +9,7 @@
  * client, or a forgery: its offsets are pending, used for this SYN only, until
  * the RS's SYN-ACK acknowledges it.
  *
- * Softirq, or process context with BH off, under RCU.
+ * Softirq, or process context (LOCAL_OUT), under RCU.
  */
 #include <linux/tcp.h>
 #include <net/tcp.h>
@@ -19,7 +19,7 @@
 #include "net.h"
 #include "tcp.h"
 
-/* How far the RS's first replies may be ahead of its ISN and still be its first. */
+/* How far the first packets may be ahead of the RS's ISN and still be the first. */
 #define FNAT_FIRST_WINDOW	BIT(20)
 
 /* RFC 7323: no window is larger. */
@@ -65,8 +65,8 @@ bool fnat_tcp_is_plain(const struct fnat_pkt *pkt)
 
 /*
  * What the flow must know of the packet that begins it before it can have its
- * port. A flow that does not begin with a SYN (sloppy_tcp) keeps the client's
- * numbers. False: malformed.
+ * port. False: not a SYN, or malformed. No other packet can begin a flow: the
+ * RS would not know the connection under its new port.
  */
 bool fnat_tcp_flow_syn(const struct fnat_pkt *pkt, struct fnat_flow *f)
 {
@@ -74,13 +74,9 @@ bool fnat_tcp_flow_syn(const struct fnat_pkt *pkt, struct fnat_flow *f)
 	const struct tcphdr *th = tcp_header(pkt, (struct tcphdr *)buf);
 	unsigned int hdr_len = th ? tcp_header_len(pkt, th) : 0;
 
-	if (!hdr_len)
+	if (!hdr_len || !th->syn || th->ack)
 		return false;
-	f->tcp.seq_end = ntohl(th->seq);
-	if (!th->syn || th->ack)
-		return true;
 	f->tcp.client_isn = ntohl(th->seq);
-	f->tcp.has_client_isn = true;
 	th = skb_header_pointer(pkt->skb, pkt->thoff, hdr_len, buf);
 	f->tcp.has_tsval = fnat_tcp_options_tsval((const u8 *)(th + 1), hdr_len - sizeof(*th),
 						  &f->tcp.tsval);
@@ -102,10 +98,8 @@ void fnat_tcp_flow_offsets(struct fnat_flow *f)
 {
 	struct fnat_tcp *tcp = &f->tcp;
 
-	if (!tcp->has_client_isn)
-		return;
 	choose_offsets(f, tcp->client_isn, tcp->has_tsval, tcp->tsval, &tcp->off);
-	tcp->seq_end += tcp->off.seq;
+	tcp->seq_end = tcp->client_isn + tcp->off.seq;
 	tcp->tsval += tcp->off.ts;
 }
 
@@ -115,16 +109,17 @@ static void syn_offsets(struct fnat_pkt *pkt, u32 isn, const u8 *opts, unsigned 
 {
 	struct fnat_tcp *tcp = &pkt->flow->tcp;
 	u32 tsval = 0;
-	bool has_tsval;
 
 	spin_lock_bh(&pkt->flow->lock);
-	if (tcp->has_client_isn && tcp->client_isn == isn) {
+	if (tcp->client_isn == isn) {
 		*off = tcp->off;
 	} else {
 		if (!tcp->has_pending || tcp->pending_isn != isn) {
-			has_tsval = fnat_tcp_options_tsval(opts, opts_len, &tsval);
-			choose_offsets(pkt->flow, isn, has_tsval, tsval, &tcp->pending_off);
+			tcp->pending_has_tsval = fnat_tcp_options_tsval(opts, opts_len, &tsval);
+			choose_offsets(pkt->flow, isn, tcp->pending_has_tsval, tsval,
+				       &tcp->pending_off);
 			tcp->pending_isn = isn;
+			tcp->pending_tsval = tsval + tcp->pending_off.ts;
 			tcp->has_pending = true;
 			fnat_stat_inc(pkt->fn, syn_pending);
 		}
@@ -141,28 +136,15 @@ static void request_opens(struct fnat_flow *f, const struct tcphdr *th)
 	if (likely(READ_ONCE(tcp->opened)) || !th->ack || th->syn || th->rst)
 		return;
 	spin_lock_bh(&f->lock);
-	if (tcp->has_rs_isn && seq_within(ntohl(th->ack_seq), tcp->rs_isn + 1, FNAT_MAX_WINDOW))
+	if (tcp->has_rs_isn && seq_within(ntohl(th->ack_seq), tcp->rs_isn + 1, FNAT_FIRST_WINDOW))
 		WRITE_ONCE(tcp->opened, true);
 	spin_unlock_bh(&f->lock);
-}
-
-/* Remember how far the sender has come: fnat_clock_flow_ends(). */
-static void request_advances(struct fnat_tcp *tcp, u32 seq_end, const u8 *opts,
-			     unsigned int opts_len)
-{
-	u32 tsval;
-
-	if ((s32)(seq_end - READ_ONCE(tcp->seq_end)) > 0)
-		WRITE_ONCE(tcp->seq_end, seq_end);
-	if (READ_ONCE(tcp->has_tsval) && fnat_tcp_options_tsval(opts, opts_len, &tsval))
-		WRITE_ONCE(tcp->tsval, tsval);
 }
 
 static void request_rewrite(struct fnat_pkt *pkt, struct tcphdr *th, unsigned int hdr_len)
 {
 	struct fnat_tcp *tcp = &pkt->flow->tcp;
 	unsigned int opts_len = hdr_len - sizeof(*th);
-	unsigned int payload = pkt->skb->len - pkt->thoff - hdr_len;
 	struct fnat_tcp_offsets off = tcp->off;
 	u8 *opts = (u8 *)(th + 1);
 	struct fnat_csum csum;
@@ -178,9 +160,6 @@ static void request_rewrite(struct fnat_pkt *pkt, struct tcphdr *th, unsigned in
 	if (off.ts)
 		fnat_tcp_options_add_tsval(opts, opts_len, off.ts);
 	fnat_csum_end(pkt, hdr_len, &csum);
-
-	if (!th->syn)
-		request_advances(tcp, ntohl(th->seq) + payload + th->fin, opts, opts_len);
 }
 
 /*
@@ -245,9 +224,10 @@ static void commit_pending(struct fnat_pkt *pkt, u32 rs_isn)
 
 	tcp->off = tcp->pending_off;
 	tcp->client_isn = tcp->pending_isn;
-	tcp->has_client_isn = true;
 	tcp->has_pending = false;
 	tcp->seq_end = tcp->client_isn + tcp->off.seq;
+	tcp->has_tsval = tcp->pending_has_tsval;
+	tcp->tsval = tcp->pending_tsval;
 	tcp->rs_isn = rs_isn;
 	tcp->has_rs_isn = true;
 	WRITE_ONCE(tcp->opened, false);
@@ -269,8 +249,7 @@ static void reply_synack(struct fnat_pkt *pkt, const struct tcphdr *th)
 
 	if (tcp->has_pending && acks_syn(ack, tcp->pending_isn, &tcp->pending_off)) {
 		commit_pending(pkt, ntohl(th->seq));
-	} else if (!tcp->accepted && tcp->has_client_isn &&
-		   acks_syn(ack, tcp->client_isn, &tcp->off)) {
+	} else if (!tcp->opened && acks_syn(ack, tcp->client_isn, &tcp->off)) {
 		/* sent again it is the same, or another one with SYN cookies */
 		tcp->rs_isn = ntohl(th->seq);
 		tcp->has_rs_isn = true;
@@ -287,7 +266,7 @@ static void reply_accepts(struct fnat_pkt *pkt, const struct tcphdr *th, bool pa
 	struct fnat_tcp *tcp = &pkt->flow->tcp;
 	u32 rs_view_isn = tcp->client_isn + tcp->off.seq;
 
-	if (th->rst || !tcp->has_rs_isn || !tcp->has_client_isn ||
+	if (th->rst || !tcp->has_rs_isn ||
 	    !seq_within(ntohl(th->seq), tcp->rs_isn + 1, FNAT_FIRST_WINDOW))
 		return;
 	if (!payload && !th->fin &&
@@ -298,17 +277,24 @@ static void reply_accepts(struct fnat_pkt *pkt, const struct tcphdr *th, bool pa
 		fnat_stat_inc(pkt->fn, conns_without_toa);
 }
 
-/* Advances the handshake and tells which offsets are this packet's. */
-static void reply_offsets(struct fnat_pkt *pkt, const struct tcphdr *th, bool payload,
+/*
+ * Advances the handshake and tells which offsets are this packet's. False: data
+ * before the RS has answered our SYN, which belongs to a former connection of
+ * this port and is not for this client. (A bare ACK of that kind must pass: the
+ * client resets the former connection with its answer.)
+ */
+static bool reply_offsets(struct fnat_pkt *pkt, const struct tcphdr *th, bool payload,
 			  struct fnat_tcp_offsets *off)
 {
 	struct fnat_tcp *tcp = &pkt->flow->tcp;
+	bool stale;
 
 	if (likely(READ_ONCE(tcp->accepted) && !READ_ONCE(tcp->has_pending))) {
 		*off = tcp->off;
-		return;
+		return true;
 	}
 	spin_lock_bh(&pkt->flow->lock);
+	stale = !tcp->has_rs_isn && payload && !th->syn;
 	if (th->syn && th->ack)
 		reply_synack(pkt, th);
 	else if (!tcp->accepted)
@@ -319,6 +305,26 @@ static void reply_offsets(struct fnat_pkt *pkt, const struct tcphdr *th, bool pa
 	    acks_syn(ntohl(th->ack_seq), tcp->pending_isn, &tcp->pending_off))
 		*off = tcp->pending_off;
 	spin_unlock_bh(&pkt->flow->lock);
+	return !stale;
+}
+
+/*
+ * How far the RS has come with this client, in its own numbers, for
+ * fnat_clock_flow_ends(). Its word is believed; the client's own numbers might
+ * be invented to push the clocks that all clients share.
+ */
+static void reply_advances(struct fnat_tcp *tcp, const struct tcphdr *th, const u8 *opts,
+			   unsigned int opts_len)
+{
+	u32 ack = ntohl(th->ack_seq), tsecr;
+
+	if (!th->ack || th->rst)
+		return;
+	if ((s32)(ack - READ_ONCE(tcp->seq_end)) > 0)
+		WRITE_ONCE(tcp->seq_end, ack);
+	if (READ_ONCE(tcp->has_tsval) && fnat_tcp_options_tsecr(opts, opts_len, &tsecr) &&
+	    (s32)(tsecr - READ_ONCE(tcp->tsval)) > 0)
+		WRITE_ONCE(tcp->tsval, tsecr);
 }
 
 static void lower_mss(struct fnat_pkt *pkt, u8 *opts, unsigned int opts_len)
@@ -344,7 +350,9 @@ int fnat_tcp_reply(struct fnat_pkt *pkt)
 	if (!fnat_prepare(pkt, hdr_len, 0))
 		return FNAT_TCP_DROP(drop_nomem);
 	th = tcp_hdr(pkt->skb);
-	reply_offsets(pkt, th, pkt->skb->len > pkt->thoff + hdr_len, &off);
+	if (!reply_offsets(pkt, th, pkt->skb->len > pkt->thoff + hdr_len, &off))
+		return FNAT_TCP_DROP(drop_stale_reply);
+	reply_advances(&pkt->flow->tcp, th, (u8 *)(th + 1), opts_len);
 
 	fnat_csum_begin(pkt, hdr_len, &csum);
 	fnat_rewrite_addrs(pkt);

@@ -34,6 +34,7 @@ int fnat_toa_insert(struct fnat_pkt *pkt, bool with_toa);
  * care of the checksum. An option with a bad length ends the walk.
  */
 bool fnat_tcp_options_tsval(const u8 *opts, unsigned int len, u32 *tsval);
+bool fnat_tcp_options_tsecr(const u8 *opts, unsigned int len, u32 *tsecr);
 void fnat_tcp_options_add_tsval(u8 *opts, unsigned int len, u32 delta);
 void fnat_tcp_options_sub_reply(u8 *opts, unsigned int len, const struct fnat_tcp_offsets *off,
 				bool ack);

@@ -51,6 +51,16 @@ bool fnat_tcp_options_tsval(const u8 *opts, unsigned int len, u32 *tsval)
 	return true;
 }
 
+bool fnat_tcp_options_tsecr(const u8 *opts, unsigned int len, u32 *tsecr)
+{
+	const u8 *ts = find_timestamp((u8 *)opts, len);
+
+	if (!ts)
+		return false;
+	*tsecr = get_unaligned_be32(ts + 4);
+	return true;
+}
+
 void fnat_tcp_options_add_tsval(u8 *opts, unsigned int len, u32 delta)
 {
 	u8 *ts = find_timestamp(opts, len);

@@ -5,7 +5,7 @@
  * gets too long for the path, it becomes a GSO packet (or one with smaller
  * segments), so that the stack cuts it and each segment carries the TOA.
  *
- * Softirq, or process context with BH off, under RCU. The packet is rewritten
+ * Softirq, or process context (LOCAL_OUT), under RCU. The packet is rewritten
  * already, and its headers are ours (fnat_prepare()).
  */
 #include <linux/ip.h>
@@ -184,13 +184,13 @@ int fnat_toa_insert(struct fnat_pkt *pkt, bool with_toa)
 	new_len = toa_compose_options(opts, (u8 *)(th + 1), old_len, th->syn, toa, toa_len,
 				      &flags);
 	count_compose(pkt->fn, flags);
-	if (!toa_len && !flags)
-		return 0;
 	/* a header never shrinks: NOPs take the place of what went */
 	if (new_len < old_len) {
 		memset(opts + new_len, TCPOPT_NOP, old_len - new_len);
 		new_len = old_len;
 	}
+	if (new_len == old_len && !memcmp(opts, th + 1, old_len))
+		return 0;
 	/* a GSO packet must not outgrow the length field of IP; sent again it is smaller */
 	if (pkt->skb->len + new_len - old_len > IP_MAX_MTU)
 		return FNAT_TCP_DROP(drop_toobig);

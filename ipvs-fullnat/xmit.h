@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The two ways through the load balancer, and what they share. All of it runs
- * in softirq, or in process context with BH off, under rcu_read_lock().
+ * in softirq, or in process context (LOCAL_OUT), under rcu_read_lock().
  */
 #ifndef FNAT_XMIT_H
 #define FNAT_XMIT_H
