@@ -197,10 +197,12 @@ def test_sshd(t):
 def drop_first_ack(t):
     """The next bare ACK to the VIP is lost on its way to the LB's stack."""
     t.lb.nft(f'''table ip loss {{
-        chain pre {{ type filter hook prerouting priority -300
+        chain pre {{
+            type filter hook prerouting priority -300
             ip daddr {VIP} tcp flags & (fin|syn|rst|ack) == ack limit rate 1/day burst 1 packets \
-                counter drop
-        }} }}''')
+counter drop
+        }}
+    }}''')
 
 
 def lost_acks(t):

@@ -63,6 +63,7 @@ class Nat:
                 own, answer = self.client.ask(VIP, 81, b'nat')
                 equal(answer, f'{own[0]} {own[1]}\nnat'.encode(), 'NAT answer')
                 self.done += 1
+                self.over.wait(0.05)
         except (OSError, Failure) as error:
             self.error = error
 
@@ -113,6 +114,7 @@ def test_rmmod_refused(t):
     until(lambda: run('rmmod ip_vs_fullnat', check=False).rc == 0, what='rmmod')
 
 
+@limit(300)
 def test_load_cycles(t):
     """20 times: load, declare, traffic, wait for the end of its connections, unload. Stock
     NAT works all the time; without our module FULLNAT fails at once, not half-open."""

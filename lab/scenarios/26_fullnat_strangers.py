@@ -83,7 +83,7 @@ def test_firewall(t):
     for name in ('invalid', 'unwelcome'):
         text = t.lb.run(f'nft list counter inet strict {name}').out
         check('packets 0 ' in text, f'counter {name}: {text}')
-    equal(observe.tcp_counters(t.client)['RetransSegs'], 0, 'segments sent again')
+    equal(observe.tcp_counters(t.client)['TCPSynRetrans'], 0, 'SYNs sent again')
     equal(t.lb.run('conntrack -L 2>/dev/null').out, '', 'conntrack entries')
 
 

@@ -6,6 +6,7 @@ import re
 import pcap
 
 from . import basics
+from .topology import LIP, VIP
 
 TOA_KINDS = (200, 253, 254)
 
@@ -117,11 +118,11 @@ def real_wire(t):
         offloads(host, device, False)
 
 
-def narrow_pool(t, port, first, last, servers, lip='10.0.0.100'):
+def narrow_pool(t, port, first, last, servers):
     """A FULLNAT service with one local address and few ports."""
     basics.run('modprobe toa')
-    t.add_lip(lip)
-    t.lb.run(f'ipvsadm -A -t 203.0.113.80:{port} -s rr --fullnat')
-    t.lb.run(f'ipvsadm -P -t 203.0.113.80:{port} -z {lip}:{first}-{last}')
+    t.add_lip(LIP)
+    t.lb.run(f'ipvsadm -A -t {VIP}:{port} -s rr --fullnat')
+    t.lb.run(f'ipvsadm -P -t {VIP}:{port} -z {LIP}:{first}-{last}')
     for server in servers:
-        t.lb.run(f'ipvsadm -a -t 203.0.113.80:{port} -r {server}:{port}')
+        t.lb.run(f'ipvsadm -a -t {VIP}:{port} -r {server}:{port}')
