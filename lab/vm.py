@@ -213,8 +213,8 @@ class Vm:
                   'share': (run.share, True), 'repo': (TOP, True),
                   'out': (self.directory, False)}
         append = ['console=ttyS0', 'loglevel=6', 'oops=panic', 'panic_on_warn=1',
-                  'panic=-1', 'no_timer_check', 'mitigations=off', 'watchdog_thresh=60',
-                  'rcupdate.rcu_cpu_stall_timeout=120', f'lab.name={self.name}']
+                  'panic=-1', 'softlockup_panic=1', 'watchdog_thresh=60', 'no_timer_check',
+                  'mitigations=off', 'rcupdate.rcu_cpu_stall_timeout=120', f'lab.name={self.name}']
         if self.with_console:
             append.append('lab.shell')
         accel = list(run.accelerator)

@@ -6,6 +6,9 @@ import signal
 import subprocess
 import time
 
+# A busy or slow host gets more time: how long the boot took says how much more
+SCALE = float(os.environ.get('LAB_SCALE', '1'))
+
 
 class Failure(Exception):
     """What a scenario expected did not happen."""
@@ -47,10 +50,10 @@ def run(command, *, check=True, timeout=60, stdin='', **options):
                           stderr=subprocess.PIPE, text=True, errors='surrogateescape',
                           start_new_session=True, **options) as process:
         try:
-            out, err = process.communicate(stdin, timeout)
+            out, err = process.communicate(stdin, timeout * SCALE)
         except subprocess.TimeoutExpired as error:
             os.killpg(process.pid, signal.SIGKILL)
-            raise Failure(f'{shown}: not done after {timeout} s') from error
+            raise Failure(f'{shown}: not done after {timeout * SCALE:.0f} s') from error
     result = Result(shown, process.returncode, out, err)
     if check and result.rc:
         raise CommandFailed(result)
@@ -60,7 +63,7 @@ def run(command, *, check=True, timeout=60, stdin='', **options):
 def until(condition, timeout=30, what=None):
     """Poll until the condition is true and return its value. Its exceptions of
     the kinds that mean "not yet" (OSError, Failure) count as false."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout * SCALE
     while True:
         error = None
         try:
@@ -71,7 +74,7 @@ def until(condition, timeout=30, what=None):
             error = caught
         if time.monotonic() > deadline:
             what = what or getattr(condition, '__doc__', None) or 'the condition'
-            raise Failure(f'not within {timeout} s: {what}' + (f' ({error})' if error else ''))
+            raise Failure(f'not within {timeout * SCALE:.0f} s: {what}' + (f' ({error})' if error else ''))
         time.sleep(0.02)
 
 

@@ -126,7 +126,7 @@ def run_one(function, directory):
     except OSError:
         pass
     os.close(report)
-    seconds = getattr(function, 'limit', DEFAULT_LIMIT)
+    seconds = getattr(function, 'limit', DEFAULT_LIMIT) * basics.SCALE
     ended = wait(pid, seconds)
     end_children(pid)
     text = os.read(receive, 65536).decode('utf-8', 'surrogateescape')
@@ -136,7 +136,7 @@ def run_one(function, directory):
     if complaints:
         return 'not ok', f'the kernel says: {complaints[0]}', '\n'.join(said)
     if not ended:
-        return 'not ok', f'not done after {seconds} s', '\n'.join(said)
+        return 'not ok', f'not done after {seconds:.0f} s', '\n'.join(said)
     if text == 'ok':
         return 'ok', '', ''
     if text.startswith('skip '):
