@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """The main job: real servers see the client, whoever declares the service how.
 
-Seen failing (each with a copy of the module changed as told):
+Seen failing, each with a copy of the modules that was broken like this:
+
+  the client's port in the TOA off by one: one_request, sequential, parallel,
+    method_5_undeclared, masquerading_declared, declared_before_ip_vs
+  every masquerading connection taken for ours: undeclared_masquerading_untouched
+  all namespaces share the declarations of the first: namespaces
 """
 import concurrent.futures
 

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """Whole conversations: bulk both ways, many requests, every way to end, and loss.
 
-Seen failing (each with a copy of the module changed as told):
+Seen failing, each with a copy of the modules that was broken like this:
+
+  the client's port in the TOA off by one: download, upload, keepalive, endings, refused,
+    sshd, third_ack_lost
+  the MSS not lowered: mss_and_timestamps
+  SACK blocks not translated: loss
 """
 import hashlib
 import os

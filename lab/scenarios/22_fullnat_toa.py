@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """The option itself: nobody forges it, and there is always room for it.
 
-Seen failing (each with a copy of the module changed as told):
+Seen failing, each with a copy of the modules that was broken like this:
+
+  kind 254 not known as a TOA's: forged
+  no TOA on a SYN with data: forged_on_live
+  toa trusts everybody: untrusted
+  the MSS not lowered, segments of a GSO packet not made shorter: first_request, no_room
+  the checksum not verified before a packet is cut: damaged
 """
 import hashlib
 import os

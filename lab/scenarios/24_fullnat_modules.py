@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """Loading and unloading, with traffic, and the kernel's own test of IPVS.
 
-Seen failing (each with a copy of the module changed as told):
+Seen failing, each with a copy of the modules that was broken like this:
+
+  the module's reference dropped while connections live: rmmod_refused
+  flows never freed: load_cycles
+  the client's port in the TOA off by one: toa_cycles
+  every masquerading connection taken for ours: kernels_own_selftest
 """
 import os
 import threading

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """Firewalls, conntrack, and packets that nobody asked for.
 
-Seen failing (each with a copy of the module changed as told):
+Seen failing, each with a copy of the modules that was broken like this:
+
+  packets not marked as untracked: firewall
+  strangers' packets left to the local stack: lip_without_flow, vip_without_connection
+  a SYN with another ISN changes the live connection at once: spoofed_syn
+  the client's port in the TOA off by one: tuple_used_again, client_restarts
 """
 import os
 import socket
