@@ -3,10 +3,8 @@
  * Replies: RS:rp -> LIP:lp becomes VIP:vp -> C:cp. Softirq, under RCU, which
  * keeps the flow and its connection in memory; no reference is held.
  */
-#include <linux/icmp.h>
 #include <linux/tcp.h>
 #include <net/dst.h>
-#include <net/icmp.h>
 
 #include "net.h"
 #include "route.h"
@@ -25,18 +23,7 @@ static bool reply_route(struct fnat_pkt *pkt)
 		fnat_stat_inc(pkt->fn, drop_no_route);
 		return false;
 	}
-	if (fnat_too_big(pkt, dst_mtu(pkt->dst))) {
-		fnat_stat_inc(pkt->fn, icmp_toobig_rs);
-		icmp_send(pkt->skb, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED,
-			  htonl(dst_mtu(pkt->dst)));
-		fnat_stat_inc(pkt->fn, drop_toobig);
-		return false;
-	}
-	if (!fnat_decrease_ttl(pkt)) {
-		fnat_stat_inc(pkt->fn, drop_ttl);
-		return false;
-	}
-	return true;
+	return fnat_may_pass(pkt, 0);
 }
 
 /*

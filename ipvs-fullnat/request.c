@@ -5,10 +5,8 @@
  * it calls us. Softirq, or process context (LOCAL_OUT), under RCU; the caller holds a reference on
  * the connection and puts it afterwards.
  */
-#include <linux/icmp.h>
 #include <linux/tcp.h>
 #include <net/dst.h>
-#include <net/icmp.h>
 
 #include "laddr.h"
 #include "net.h"
@@ -132,15 +130,6 @@ static struct fnat_flow *request_flow(struct fnat_pkt *pkt, struct ip_vs_conn *c
 	return f;
 }
 
-/* The client shall leave room for the TOA while one is being sent. */
-static void tell_client_mtu(struct fnat_pkt *pkt, unsigned int mtu)
-{
-	if (!READ_ONCE(pkt->flow->tcp.accepted))
-		mtu -= fnat_toa_len(pkt->flow);
-	fnat_stat_inc(pkt->fn, icmp_toobig_client);
-	icmp_send(pkt->skb, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, htonl(mtu));
-}
-
 /* The way to the RS. False: dropped and counted. */
 static bool request_route(struct fnat_pkt *pkt)
 {
@@ -156,16 +145,8 @@ static bool request_route(struct fnat_pkt *pkt)
 		fnat_stat_inc(pkt->fn, drop_bad_rs);
 		return false;
 	}
-	if (fnat_too_big(pkt, dst_mtu(pkt->dst))) {
-		tell_client_mtu(pkt, dst_mtu(pkt->dst));
-		fnat_stat_inc(pkt->fn, drop_toobig);
-		return false;
-	}
-	if (!fnat_decrease_ttl(pkt)) {
-		fnat_stat_inc(pkt->fn, drop_ttl);
-		return false;
-	}
-	return true;
+	/* the client shall leave room for the TOA while one is being sent */
+	return fnat_may_pass(pkt, READ_ONCE(f->tcp.accepted) ? 0 : fnat_toa_len(f));
 }
 
 /* Also called after a reply. The skb is gone. */

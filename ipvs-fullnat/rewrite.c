@@ -133,7 +133,7 @@ bool fnat_decrease_ttl(const struct fnat_pkt *pkt)
 }
 
 /* Must the sender learn of a smaller MTU? A packet without DF is fragmented. */
-bool fnat_too_big(const struct fnat_pkt *pkt, unsigned int mtu)
+static bool too_big(const struct fnat_pkt *pkt, unsigned int mtu)
 {
 	const struct sk_buff *skb = pkt->skb;
 
@@ -142,6 +142,38 @@ bool fnat_too_big(const struct fnat_pkt *pkt, unsigned int mtu)
 	if (skb_is_gso(skb))
 		return !skb_gso_validate_network_len(skb, mtu);
 	return skb->len > mtu;
+}
+
+static void tell_mtu(const struct fnat_pkt *pkt, unsigned int mtu)
+{
+	if (pkt->dir == FNAT_DIR_REQUEST)
+		fnat_stat_inc(pkt->fn, icmp_toobig_client);
+	else
+		fnat_stat_inc(pkt->fn, icmp_toobig_rs);
+	icmp_send(pkt->skb, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, htonl(mtu));
+}
+
+/**
+ * fnat_may_pass - what a router checks before it forwards: MTU and TTL
+ * @pkt: the packet, as it came, and its route
+ * @spare: bytes by which the sender's packets shall stay below the path's MTU
+ *
+ * False: dropped and counted, and the sender has been told.
+ */
+bool fnat_may_pass(const struct fnat_pkt *pkt, unsigned int spare)
+{
+	unsigned int mtu = dst_mtu(pkt->dst);
+
+	if (too_big(pkt, mtu)) {
+		tell_mtu(pkt, mtu - spare);
+		fnat_stat_inc(pkt->fn, drop_toobig);
+		return false;
+	}
+	if (!fnat_decrease_ttl(pkt)) {
+		fnat_stat_inc(pkt->fn, drop_ttl);
+		return false;
+	}
+	return true;
 }
 
 /**

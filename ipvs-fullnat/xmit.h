@@ -45,7 +45,7 @@ void fnat_csum_end(const struct fnat_pkt *pkt, unsigned int hdr_len, const struc
 void fnat_rewrite_addrs(const struct fnat_pkt *pkt);
 void fnat_fix_network_header(const struct fnat_pkt *pkt);
 bool fnat_decrease_ttl(const struct fnat_pkt *pkt);
-bool fnat_too_big(const struct fnat_pkt *pkt, unsigned int mtu);
+bool fnat_may_pass(const struct fnat_pkt *pkt, unsigned int spare);
 unsigned int fnat_send(struct fnat_pkt *pkt, bool ipvs_done);
 
 #endif
