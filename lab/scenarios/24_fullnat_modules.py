@@ -4,8 +4,7 @@
 Seen failing, each with a copy of the modules that was broken like this:
 
   the module's reference dropped while connections live: rmmod_refused
-  flows never freed: load_cycles
-  the client's port in the TOA off by one: toa_cycles
+  the client's port in the TOA off by one: load_cycles, toa_cycles
   every masquerading connection taken for ours: kernels_own_selftest
 """
 import os
