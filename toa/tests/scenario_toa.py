@@ -764,8 +764,10 @@ class Traffic:
             threads = [threading.Thread(target=ask) for _ in range(4)]
             for thread in threads:
                 thread.start()
+            far.settimeout(0.2)     # the askers may end before they send again
             while not self.stop.is_set():
-                far.recv(1 << 20)
+                with contextlib.suppress(TimeoutError):
+                    far.recv(1 << 20)
             for thread in threads:
                 thread.join()
             far.close()
