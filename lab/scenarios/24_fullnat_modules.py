@@ -5,6 +5,7 @@ Seen failing, each with a copy of the modules that was broken like this:
 
   the module's reference dropped while connections live: rmmod_refused
   the client's port in the TOA off by one: load_cycles, toa_cycles
+  flows never freed: load_cycles
   every masquerading connection taken for ours: kernels_own_selftest
 """
 import os
