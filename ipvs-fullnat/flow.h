@@ -36,6 +36,18 @@ struct fnat_tuple {
 	u8 protocol;
 };
 
+static inline void fnat_tuple_set_v4(struct fnat_tuple *t, u8 protocol, __be32 saddr,
+				     __be16 sport, __be32 daddr, __be16 dport)
+{
+	memset(t, 0, sizeof(*t));
+	t->af = AF_INET;
+	t->protocol = protocol;
+	t->saddr.ip = saddr;
+	t->daddr.ip = daddr;
+	t->sport = sport;
+	t->dport = dport;
+}
+
 struct fnat_flow_node {
 	struct hlist_node hnode;	/* RCU; pprev is NULL when not hashed */
 	u8 dir;				/* enum fnat_dir */

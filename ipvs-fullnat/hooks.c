@@ -32,13 +32,7 @@ static bool packet_tuple_v4(const struct sk_buff *skb, struct fnat_tuple *t, uns
 	ports = skb_header_pointer(skb, *thoff, sizeof(_ports), _ports);
 	if (!ports)
 		return false;
-	memset(t, 0, sizeof(*t));
-	t->af = AF_INET;
-	t->protocol = iph->protocol;
-	t->saddr.ip = iph->saddr;
-	t->daddr.ip = iph->daddr;
-	t->sport = ports[0];
-	t->dport = ports[1];
+	fnat_tuple_set_v4(t, iph->protocol, iph->saddr, ports[0], iph->daddr, ports[1]);
 	return true;
 }
 

@@ -65,13 +65,7 @@ bool fnat_icmp_parse(const struct sk_buff *skb, struct fnat_icmp_quote *quote,
 	ports = skb_header_pointer(skb, quote->transport, sizeof(_ports), _ports);
 	if (!ports || quote->transport + QUOTED_LEN > skb->len)
 		return false;
-	memset(t, 0, sizeof(*t));
-	t->af = AF_INET;
-	t->protocol = inner->protocol;
-	t->saddr.ip = inner->daddr;
-	t->daddr.ip = inner->saddr;
-	t->sport = ports[1];
-	t->dport = ports[0];
+	fnat_tuple_set_v4(t, inner->protocol, inner->daddr, ports[1], inner->saddr, ports[0]);
 	return true;
 }
 

@@ -51,7 +51,7 @@ static const char *const stat_names[__FNAT_STAT_MAX] = {
 	[FNAT_STAT_drop_bad_rs] = "drop_bad_rs",
 };
 
-u64 fnat_stat_sum(const struct fnat_net *fn, enum fnat_stat stat)
+static u64 stat_sum(const struct fnat_net *fn, enum fnat_stat stat)
 {
 	u64 sum = 0;
 	int cpu;
@@ -67,7 +67,7 @@ static int stats_show(struct seq_file *seq, void *v)
 	unsigned int i;
 
 	for (i = 0; i < __FNAT_STAT_MAX; i++)
-		seq_printf(seq, "%s %llu\n", stat_names[i], fnat_stat_sum(fn, i));
+		seq_printf(seq, "%s %llu\n", stat_names[i], stat_sum(fn, i));
 	return 0;
 }
 

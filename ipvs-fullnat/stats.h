@@ -100,7 +100,6 @@ struct fnat_net;
 	NF_STOLEN;						\
 })
 
-u64 fnat_stat_sum(const struct fnat_net *fn, enum fnat_stat stat);
 int fnat_proc_net_init(struct fnat_net *fn);
 void fnat_proc_net_exit(struct fnat_net *fn);
 

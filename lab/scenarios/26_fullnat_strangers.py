@@ -42,16 +42,6 @@ FIREWALL = f'''table inet strict {{
 }}'''
 
 
-def read_until(sock, length):
-    """This many bytes."""
-    data = b''
-    while len(data) < length:
-        part = sock.recv(1 << 18)
-        check(part, f'the connection ended after {len(data)} of {length} bytes')
-        data += part
-    return data
-
-
 def greeted(sock):
     """Read what peer_server says first; check that it is right. Returns own name."""
     own = sock.getsockname()

@@ -17,16 +17,6 @@ ICMP_UNREACHABLE, FRAGMENTATION_NEEDED = 3, 4
 SMALL = 1200
 
 
-def read_until(sock, length):
-    """This many bytes."""
-    data = b''
-    while len(data) < length:
-        part = sock.recv(1 << 16)
-        check(part, f'the connection ended after {len(data)} of {length} bytes')
-        data += part
-    return data
-
-
 def icmp_socket(host):
     """A raw socket that gets (and sends) this host's ICMP."""
     sock = host.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)

@@ -96,3 +96,13 @@ def limit(seconds):
         function.limit = seconds
         return function
     return mark
+
+
+def read_until(sock, length):
+    """This many bytes."""
+    data = b''
+    while len(data) < length:
+        part = sock.recv(1 << 18)
+        check(part, f'the connection ended after {len(data)} of {length} bytes')
+        data += part
+    return data
