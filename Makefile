@@ -51,6 +51,11 @@ check: deps
 	@lab/check $(KERNELS)
 .PHONY: check
 
+## check-long: the scenarios that are too long for every push (docs/testing.md)
+check-long: deps
+	@lab/check --long $(KERNELS)
+.PHONY: check-long
+
 ## lint: checkpatch, sparse, W=1, shellcheck, Python
 lint: deps-build deps-lint
 	@lab/lint $(KERNELS)

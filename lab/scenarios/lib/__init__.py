@@ -7,8 +7,8 @@ sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(
 
 # pylint: disable=wrong-import-position
 import pcap
-from .basics import (CommandFailed, Failure, Result, Skip, check, equal, limit, read_until, run,
-                     until)
+from .basics import (CommandFailed, Failure, Result, Skip, check, equal, limit, long, read_until,
+                     run, until)
 from .namespace import Namespace
 from .servers import Nginx, PeerServer, Seen
 from .capture import Capture
@@ -18,5 +18,5 @@ from .topology import (CLIENT, CLIENT2, CLIENT_V6, LB_INNER, LB_INNER_V6, LB_OUT
 __all__ = ['CLIENT', 'CLIENT2', 'CLIENT_V6', 'LB_INNER', 'LB_INNER_V6', 'LB_OUTER',
            'LB_OUTER_V6', 'LIP', 'LIP2', 'LIP_V6', 'RS1', 'RS1_V6', 'RS2', 'RS2_V6', 'VIP',
            'VIP_V6', 'Capture', 'CommandFailed', 'Failure', 'Namespace', 'Nginx', 'PeerServer',
-           'Result', 'Seen', 'Skip', 'Topology', 'check', 'equal', 'limit', 'pcap',
-           'read_until', 'run', 'until']
+           'Result', 'Seen', 'Skip', 'Topology', 'check', 'equal', 'limit', 'long',
+           'pcap', 'read_until', 'run', 'until']

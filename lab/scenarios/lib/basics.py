@@ -98,6 +98,12 @@ def limit(seconds):
     return mark
 
 
+def long(function):
+    """Decorator: too long for every push; "make check-long" runs it, "make check" does not."""
+    function.long = True
+    return function
+
+
 def read_until(sock, length):
     """This many bytes."""
     data = b''

@@ -26,6 +26,7 @@ from lib import basics
 WORK = '/tmp/scenario'
 KEEP = '/lab/failed'
 DEFAULT_LIMIT = 120
+LONG = bool(os.environ.get('LAB_LONG'))     # the @long scenarios, and no others
 PROBLEM = re.compile(r'BUG:|WARNING:|Oops|Call Trace|refcount_t|possible (recursive|circular)|'
                      r'unregister_netdevice: waiting|general protection|INFO: (rcu|task)')
 NOISE = re.compile(r'entered \w+ (state|mode)|left \w+ mode|ADDRCONF\(NETDEV|bridge: filtering')
@@ -165,9 +166,17 @@ def unload():
                 30, f'rmmod {module}')
 
 
-def wanted(pattern, stem, name):
-    """Does the pattern select this scenario?"""
+def scenario_name(function):
+    """What verdicts and patterns call it."""
+    return function.__name__.removeprefix('test_')
+
+
+def wanted(pattern, stem, function):
+    """Is the scenario of the kind that runs now, and does the pattern select it?"""
+    name = scenario_name(function)
     full = f'{stem}/{name}'
+    if getattr(function, 'long', False) != LONG:
+        return False
     if not pattern:
         return True
     if any(c in pattern for c in '*?['):
@@ -182,9 +191,9 @@ def main():
     stem = os.path.basename(path).removesuffix('.py')
     ran = 0
     for function in load(path):
-        name = function.__name__.removeprefix('test_')
-        if not wanted(pattern, stem, name):
+        if not wanted(pattern, stem, function):
             continue
+        name = scenario_name(function)
         ran += 1
         directory = os.path.join(WORK, name)
         began = time.monotonic()
