@@ -28,6 +28,7 @@ struct fnat_svc_options {
 	u8 toa_v4;			/* TOA_KIND_*, 0 = off */
 	u8 toa_v6;
 	u8 timestamps;			/* enum fnat_timestamps */
+	u32 conn_timeout;		/* seconds; 0: as ip_vs has it */
 };
 
 struct fnat_service {
