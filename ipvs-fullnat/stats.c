@@ -92,10 +92,11 @@ static void show_service(struct seq_file *seq, const struct fnat_service *svc)
 		show_addr(seq, svc->key.af, &svc->key.addr);
 		seq_printf(seq, ":%u", ntohs(svc->key.port));
 	}
-	seq_printf(seq, " toa_v4 %u toa_v6 %u timestamps %u laddrs %u conns %lld exhausted %lld no_laddr %lld\n",
+	seq_printf(seq, " toa_v4 %u toa_v6 %u timestamps %u laddrs %u conns %lld exhausted %lld no_laddr %lld conn_timeout %u\n",
 		   svc->opt.toa_v4, svc->opt.toa_v6, svc->opt.timestamps,
 		   pool ? pool->count : 0, (s64)atomic64_read(&svc->conns),
-		   (s64)atomic64_read(&svc->exhausted), (s64)atomic64_read(&svc->no_laddr));
+		   (s64)atomic64_read(&svc->exhausted), (s64)atomic64_read(&svc->no_laddr),
+		   svc->opt.conn_timeout);
 }
 
 static void show_laddr(struct seq_file *seq, const struct fnat_net *fn,
