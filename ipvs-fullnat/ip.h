@@ -21,11 +21,6 @@ static inline bool fnat_is_v6(u8 af)
 	return IS_ENABLED(CONFIG_IP_VS_IPV6) && af == AF_INET6;
 }
 
-static inline unsigned int fnat_addr_len(u8 af)
-{
-	return fnat_is_v6(af) ? sizeof(struct in6_addr) : sizeof(struct in_addr);
-}
-
 /* What we forward. */
 static inline bool fnat_is_transport(u8 protocol)
 {
