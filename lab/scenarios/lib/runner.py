@@ -8,6 +8,7 @@ the kernel must not have complained. Prints "ok FILE/NAME", "not ok FILE/NAME:
 why" or "skip FILE/NAME: why"; lines that begin with # explain.
 """
 import fnmatch
+import functools
 import importlib.util
 import inspect
 import os
@@ -54,6 +55,15 @@ class Kmsg:
                 found.append('kernel: ' + line)
 
 
+def variant(function, value):
+    """The scenario of one value, see basics.each()."""
+    @functools.wraps(function)
+    def scenario(t):
+        function(t, value)
+    scenario.__name__ = f'{function.__name__}_{value}'
+    return scenario
+
+
 def load(path):
     """The scenarios of a file, in their order."""
     spec = importlib.util.spec_from_file_location('scenarios', path)
@@ -61,7 +71,10 @@ def load(path):
     spec.loader.exec_module(module)
     functions = [value for name, value in vars(module).items()
                  if name.startswith('test_') and inspect.isfunction(value)]
-    return sorted(functions, key=lambda f: f.__code__.co_firstlineno)
+    functions.sort(key=lambda f: f.__code__.co_firstlineno)
+    return [one for function in functions
+            for one in ([variant(function, value) for value in function.values]
+                        if hasattr(function, 'values') else [function])]
 
 
 def in_child(function, directory, report):
