@@ -9,6 +9,7 @@ sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(
 import pcap
 from .basics import (CommandFailed, Failure, Result, Skip, check, equal, limit, long, read_until,
                      run, until)
+from . import families
 from .namespace import Namespace
 from .servers import Nginx, PeerServer, Seen
 from .capture import Capture

@@ -8,6 +8,7 @@ the kernel must not have complained. Prints "ok FILE/NAME", "not ok FILE/NAME:
 why" or "skip FILE/NAME: why"; lines that begin with # explain.
 """
 import fnmatch
+import functools
 import importlib.util
 import inspect
 import os
@@ -54,6 +55,22 @@ class Kmsg:
                 found.append('kernel: ' + line)
 
 
+def for_families(function):
+    """A scenario as it is; one with a family as its second parameter once for each."""
+    if 'family' not in inspect.signature(function).parameters:
+        return [function]
+    return [one_family(function, family) for family in lib.families.FAMILIES]
+
+
+def one_family(function, family):
+    """The scenario of this family, with a name of its own."""
+    @functools.wraps(function)
+    def scenario(t):
+        function(t, family)
+    scenario.__name__ = function.__name__ + family.suffix
+    return scenario
+
+
 def load(path):
     """The scenarios of a file, in their order."""
     spec = importlib.util.spec_from_file_location('scenarios', path)
@@ -61,7 +78,8 @@ def load(path):
     spec.loader.exec_module(module)
     functions = [value for name, value in vars(module).items()
                  if name.startswith('test_') and inspect.isfunction(value)]
-    return sorted(functions, key=lambda f: f.__code__.co_firstlineno)
+    functions.sort(key=lambda function: function.__code__.co_firstlineno)
+    return [scenario for function in functions for scenario in for_families(function)]
 
 
 def in_child(function, directory, report):
