@@ -64,6 +64,15 @@ def variant(function, value):
     return scenario
 
 
+def variants(function):
+    """A scenario as it is; one with a parameter once for each of its values, which are the
+    families if the parameter is `family`."""
+    values = getattr(function, 'values', None)
+    if values is None and 'family' in inspect.signature(function).parameters:
+        values = lib.FAMILIES
+    return [function] if values is None else [variant(function, value) for value in values]
+
+
 def load(path):
     """The scenarios of a file, in their order."""
     spec = importlib.util.spec_from_file_location('scenarios', path)
@@ -72,9 +81,7 @@ def load(path):
     functions = [value for name, value in vars(module).items()
                  if name.startswith('test_') and inspect.isfunction(value)]
     functions.sort(key=lambda f: f.__code__.co_firstlineno)
-    return [one for function in functions
-            for one in ([variant(function, value) for value in function.values]
-                        if hasattr(function, 'values') else [function])]
+    return [one for function in functions for one in variants(function)]
 
 
 def in_child(function, directory, report):

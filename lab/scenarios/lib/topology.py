@@ -19,6 +19,7 @@ import socket
 from . import basics
 from .capture import Capture
 from .namespace import Namespace
+from .rawtcp import RawHost
 from .servers import Nginx, PeerServer
 
 CLIENT, CLIENT2, LB_OUTER = '198.51.100.1', '198.51.100.2', '198.51.100.254'
@@ -33,17 +34,22 @@ RS1_V6, RS2_V6 = 'fd00::11', 'fd00::12'
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """The same roles, in the addresses of one family. Scenarios that take one run
-    for each of FAMILIES, see basics.each()."""
+    """The same roles, in the addresses of one family, and what differs on the wire. A scenario
+    test_...(t, family) runs for each of FAMILIES, as NAME_v4 and NAME_v6."""
     name: str
     af: int
     client: str
     client2: str
+    raw_client: str     # for rawtcp: no stack answers for it
+    forged: str         # whom a forger names
     lb_outer: str
     vip: str
     inner: str          # the network of LIPs and real servers, without the host
     length: int         # of the subnets' prefixes
     host_length: int    # of a single address
+    header: int         # bytes of an IP header
+    kinds: tuple        # of TOA, the default first
+    toa_length: int
 
     def __str__(self):
         return self.name
@@ -55,8 +61,11 @@ class Family:
     lip = property(lambda self: self.host(100))
     lip2 = property(lambda self: self.host(101))
     lb_inner = property(lambda self: self.host(254))
-    servers = property(lambda self: (self.host(11), self.host(12)))
+    rs1 = property(lambda self: self.host(11))
+    rs2 = property(lambda self: self.host(12))
+    servers = property(lambda self: (self.rs1, self.rs2))
     nft = property(lambda self: 'ip' if self is V4 else 'ip6')
+    socket = property(lambda self: self.af)
 
     def service(self, port, vip=None, protocol='tcp'):
         """VIP:port in the words of ipvsadm."""
@@ -66,10 +75,21 @@ class Family:
         """The service of a mark in the words of ipvsadm."""
         return f'-f {mark}' + (' -6' if self is V6 else '')
 
+    def fullnat(self, t, port=8000, **options):
+        """A FULLNAT service over rs1 alone; see Topology.fullnat."""
+        options.setdefault('servers', (self.rs1,))
+        return t.fullnat(port, family=self, **options)
 
-V4 = Family('v4', socket.AF_INET, CLIENT, CLIENT2, LB_OUTER, VIP, '10.{}.0.', 24, 32)
-V6 = Family('v6', socket.AF_INET6, CLIENT_V6, CLIENT2_V6, LB_OUTER_V6, VIP_V6, 'fd0{}::', 64, 128)
-FAMILIES = (V4,)        # those of which ip_vs_fullnat has services
+    def raw(self, t):
+        """A client without a stack."""
+        return RawHost(t.client, 'eth0', self.raw_client, t.lb, 'outer')
+
+
+V4 = Family('v4', socket.AF_INET, CLIENT, CLIENT2, '198.51.100.77', '66.77.88.99', LB_OUTER, VIP,
+            '10.{}.0.', 24, 32, 20, (200, 254), 8)
+V6 = Family('v6', socket.AF_INET6, CLIENT_V6, CLIENT2_V6, '2001:db8:c::77', '66:77::88:99',
+            LB_OUTER_V6, VIP_V6, 'fd0{}::', 64, 128, 40, (253, 254), 20)
+FAMILIES = (V4, V6)
 
 
 def address_port(address, port):
