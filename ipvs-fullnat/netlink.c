@@ -575,14 +575,13 @@ static int dump_services(struct sk_buff *msg, struct netlink_callback *cb)
 	return msg->len;
 }
 
-static int put_laddr(struct sk_buff *msg, const struct fnat_net *fn,
-		     const struct fnat_laddr *laddr)
+static int put_laddr(struct sk_buff *msg, const struct fnat_net *fn, struct fnat_laddr *laddr)
 {
 	struct nlattr *nest = nla_nest_start(msg, FULLNAT_A_LADDR);
 	bool local;
 
 	rcu_read_lock();
-	local = fnat_laddr_is_local(fn, laddr->af, &laddr->addr);
+	local = fnat_laddr_is_local(fn, laddr);
 	rcu_read_unlock();
 	if (!nest || nla_put_u16(msg, FULLNAT_LADDR_A_FAMILY, laddr->af) ||
 	    nla_put(msg, FULLNAT_LADDR_A_ADDR, addr_len(laddr->af), &laddr->addr) ||
@@ -601,7 +600,7 @@ static int put_laddr(struct sk_buff *msg, const struct fnat_net *fn,
 }
 
 static int dump_one_laddr(struct dump_ctx *ctx, const struct fnat_svc_key *key,
-			  const struct fnat_laddr *laddr)
+			  struct fnat_laddr *laddr)
 {
 	struct nlattr *nest = NULL;
 	void *hdr;
