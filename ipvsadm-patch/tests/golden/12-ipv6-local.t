@@ -1,4 +1,4 @@
-# fake: the module does not know yet which IPv6 addresses are local
+# Which IPv6 addresses are of this host
 $ local 2001:db8:1::1 2001:db8:1::10
 $ ipvsadm -P -z 2001:db8:1::1
 $ ipvsadm -A -t [2001:db8::1]:80 -s rr --fullnat
