@@ -6,6 +6,8 @@ Seen failing, each with a copy of the modules that was broken like this:
   a second declaration is an error: early_and_twice
   drop_no_laddr not counted: without_laddr
   any TOA kind accepted: nonsense
+  any IPv6 LIP, the other family's LIP for a mark, a range of 2^64, SCTP, a TOA for UDP, any
+  timeout accepted: nonsense, each of the lines about it
   FLUSH does nothing: mutations
   commands need no capability: unprivileged
   the timeout set to 0 by a message without it; a UDP service answers with a TOA: kinds_of_service
