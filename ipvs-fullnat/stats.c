@@ -89,7 +89,9 @@ static void show_service(struct seq_file *seq, const struct fnat_service *svc)
 
 	seq_puts(seq, "service ");
 	if (svc->key.fwmark) {
-		seq_printf(seq, "fwmark %u", svc->key.fwmark);
+		/* a mark has a service in each family */
+		seq_printf(seq, "fwmark %u%s", svc->key.fwmark,
+			   svc->key.af == AF_INET6 ? " ipv6" : "");
 	} else {
 		seq_puts(seq, svc->key.protocol == IPPROTO_TCP ? "tcp " : "udp ");
 		show_addr(seq, svc->key.af, &svc->key.addr);

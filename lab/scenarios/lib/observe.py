@@ -28,7 +28,7 @@ def overview(host):
     for line in host.proc_net('ip_vs_fullnat').splitlines():
         if not line.startswith(('service ', 'laddr ')):
             continue
-        name = re.match(r'service fwmark \d+|service \S+ \S+|laddr \S+', line)[0]
+        name = re.match(r'service fwmark \d+( ipv6)?|service \S+ \S+|laddr \S+', line)[0]
         words = line[len(name):].replace(' local ', ' local 1 ').replace(' absent ', ' local 0 ')
         words = words.split()
         found[name] = {key: int(value) if value.isdigit() else value
