@@ -42,31 +42,12 @@ def test_one_arm(t, family):
     equal([str(packet) for capture in redirects for packet in capture.packets()], [], 'redirects')
 
 
-def far_servers(t, family):
-    """The real servers move behind a router, whose other network is number 1. Returns their
-    addresses."""
-    router = Host('router', t.directory)
-    t.add_bridge('far')
-    t.plug(router)
-    t.plug(router, 'far', 'far')
-    router.batch(['link set eth0 up', 'link set far up',
-                  f'addr add {family.host(1)}/{family.length} dev eth0 nodad',
-                  f'addr add {family.host(1, 1)}/{family.length} dev far nodad'])
-    router.sysctl('net.ipv4.ip_forward', 1)
-    router.sysctl('net.ipv6.conf.all.forwarding', 1)
-    addresses = [family.host(number, 1) for number in (11, 12)]
-    for server, address in zip(t.servers, addresses):
-        t.switch.batch([f'link set {server}-inner master far'])
-        server.batch(['addr flush dev eth0',
-                      f'addr add {address}/{family.length} dev eth0 nodad',
-                      f'route add {family.host(0)}/{family.length} via {family.host(1, 1)}'])
-    return addresses
-
-
 @each(FAMILIES)
 def test_server_behind_router(t, family):
     """Real servers in another subnet, which know the way to the LIPs and no other."""
-    servers = far_servers(t, family)
+    t.add_bridge('far')
+    t.add_router('router', family, 1, 'far')
+    servers = t.move_servers(family, 'far', family.host(1, 1))
     t.lb.batch([f'route add {family.host(0, 1)}/{family.length} via {family.host(1)}'])
     t.fullnat(8000, family=family, servers=servers)
     chain = Chain(t, 8000, family=family)
