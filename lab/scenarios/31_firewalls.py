@@ -164,8 +164,6 @@ def test_conntrack_and_masquerade_beside(t, family):
     counted = t.lb.run('nft list counter inet stateful invalid').out
     check('packets 0 ' in counted, f'invalid packets: {counted}')
     chain.check_clients()
-    equal(observe.drops(t.lb), {}, 'drops')
-    equal(t.lb.fullnat_stats()['conns_without_toa'], 0, 'conns_without_toa')
 
 
 def forwarded(router_captures):
