@@ -172,6 +172,29 @@ class Topology:
             host.batch(['link set lo up', 'link set eth0 up', f'addr add {v4}/24 dev eth0',
                         f'addr add {v6}/64 dev eth0 nodad'])
 
+    def move_servers(self, family, bridge, router):
+        """Give the real servers a bridge and a network, number 1, of their own, from where
+        they reach the inner network by a router. Returns their addresses."""
+        addresses = [family.host(number, 1) for number in (11, 12)]
+        for server, address in zip(self.servers, addresses):
+            self.switch.batch([f'link set {server}-inner master {bridge}'])
+            server.batch(['addr flush dev eth0',
+                          f'addr add {address}/{family.length} dev eth0 nodad',
+                          f'route add {family.host(0)}/{family.length} via {router}'])
+        return addresses
+
+    def add_router(self, name, family, number, bridge):
+        """A router from host `number` of the inner network to the same host of network 1."""
+        router = Host(name, self.directory)
+        self.plug(router)
+        self.plug(router, bridge, bridge)
+        router.batch(['link set eth0 up', f'link set {bridge} up',
+                      f'addr add {family.host(number)}/{family.length} dev eth0 nodad',
+                      f'addr add {family.host(number, 1)}/{family.length} dev {bridge} nodad'])
+        router.sysctl('net.ipv4.ip_forward', 1)
+        router.sysctl('net.ipv6.conf.all.forwarding', 1)
+        return router
+
     def add_lip(self, address=LIP):
         """Give the LB a local address on its inner interface."""
         length = 64 if ':' in address else 24
