@@ -38,6 +38,17 @@ class Family:
         """A FULLNAT service over rs1 alone; see Topology.fullnat."""
         return t.fullnat(port, servers=(self.rs1,), lips=(self.lip,), vip=self.vip, **options)
 
+    def few_ports(self, t, first, last, port=8000, **options):
+        """The same with these ports of the local address only."""
+        service = t.fullnat(port, servers=(self.rs1,), lips=(), vip=self.vip, **options)
+        t.add_lip(self.lip)
+        t.lb.run(f'ipvsadm -P {service} -z {self.with_ports(first, last)}')
+        return service
+
+    def with_ports(self, first, last):
+        """The local address with a range of ports, as ipvsadm wants it."""
+        return (f'[{self.lip}]' if self.name == 'v6' else self.lip) + f':{first}-{last}'
+
     def raw(self, t):
         """A client without a stack."""
         return RawHost(t.client, 'eth0', self.raw_client, t.lb, 'outer')
@@ -45,7 +56,7 @@ class Family:
 
 V4 = Family('v4', topology.CLIENT, topology.CLIENT2, '198.51.100.77', '66.77.88.99',
             topology.VIP, topology.LIP, topology.RS1, topology.RS2, 20, (200, 254), 8)
-V6 = Family('v6', topology.CLIENT_V6, '2001:db8:c::2', '2001:db8:c::77', '66:77::88:99',
+V6 = Family('v6', topology.CLIENT_V6, topology.CLIENT2_V6, '2001:db8:c::77', '66:77::88:99',
             topology.VIP_V6, topology.LIP_V6, topology.RS1_V6, topology.RS2_V6, 40, (253, 254),
             20)
 

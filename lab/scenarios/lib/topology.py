@@ -3,7 +3,7 @@
 
     client ───outer─── lb ───inner───┬─── rs1
     198.51.100.1, .2   .254          │    10.0.0.11
-    2001:db8:c::1      ::254         └─── rs2
+    2001:db8:c::1, ::2 ::254         └─── rs2
                        VIP 203.0.113.80   10.0.0.12
                        2001:db8:f::80     fd00::11, fd00::12
                        inner 10.0.0.254, LIPs 10.0.0.100 and up, fd00::254, fd00::100
@@ -20,7 +20,7 @@ from .namespace import Namespace
 from .servers import Nginx, PeerServer
 
 CLIENT, CLIENT2, LB_OUTER = '198.51.100.1', '198.51.100.2', '198.51.100.254'
-CLIENT_V6, LB_OUTER_V6 = '2001:db8:c::1', '2001:db8:c::254'
+CLIENT_V6, CLIENT2_V6, LB_OUTER_V6 = '2001:db8:c::1', '2001:db8:c::2', '2001:db8:c::254'
 VIP, VIP_V6 = '203.0.113.80', '2001:db8:f::80'
 LB_INNER, LIP, LIP2 = '10.0.0.254', '10.0.0.100', '10.0.0.101'
 LB_INNER_V6, LIP_V6 = 'fd00::254', 'fd00::100'
@@ -82,6 +82,8 @@ class Topology:
         self.client.batch([
             'link set lo up', 'link set eth0 up',
             f'addr add {CLIENT}/24 dev eth0', f'addr add {CLIENT2}/24 dev eth0',
+            # of two IPv6 addresses alike the kernel prefers the one that came last
+            f'addr add {CLIENT2_V6}/64 dev eth0 nodad',
             f'addr add {CLIENT_V6}/64 dev eth0 nodad',
             f'route add default via {LB_OUTER}', f'route add default via {LB_OUTER_V6}'])
         self.lb.batch([
