@@ -6,6 +6,7 @@ Seen failing, each with a copy of the modules that was broken like this:
 
 """
 import socket
+import struct
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
@@ -160,7 +161,10 @@ def test_fast_open_client(t, family):
         t.rs1.sysctl('net.ipv4.tcp_fastopen', server_mode)
         before = observe.tcp_counters(t.rs1)['TCPFastOpenPassive']
         with t.client.socket(family.socket) as sock:
+            # a socket with Python's timeout would not wait for the connection
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack('ll', 20, 0))
             sock.sendto(b'early', socket.MSG_FASTOPEN, (family.vip, 8000))
+            sock.settimeout(20)
             clients.append(sock.getsockname()[:2])
             wanted = greeting(clients[-1]) + b'early'
             equal(read_until(sock, len(wanted)), wanted, 'answer')

@@ -5,10 +5,13 @@ import os
 TRACING = '/sys/kernel/tracing'
 
 
-def write(name, text, mode='w'):
-    """Write to a control file of tracefs."""
-    with open(os.path.join(TRACING, name), mode, encoding='ascii') as file:
-        file.write(text)
+def write(name, text):
+    """Write to a control file of tracefs. (Python's own open() seeks, which fails there.)"""
+    fd = os.open(os.path.join(TRACING, name), os.O_WRONLY | os.O_APPEND)
+    try:
+        os.write(fd, text.encode('ascii'))
+    finally:
+        os.close(fd)
 
 
 class Calls:
@@ -24,17 +27,16 @@ class Calls:
 
     def __enter__(self):
         os.makedirs(os.path.join(TRACING, self.instance), exist_ok=True)
-        write('kprobe_events', f'p:lab/call {self.function} {self.arguments}\n', 'a')
+        write('kprobe_events', f'p:lab/call {self.function} {self.arguments}\n')
         write(f'{self.event}/filter', self.condition)
         write(f'{self.instance}/options/stacktrace', '1')
-        write(f'{self.instance}/trace', '')
         write(f'{self.event}/enable', '1')
         return self
 
     def __exit__(self, *_):
         write(f'{self.event}/enable', '0')
         os.rmdir(os.path.join(TRACING, self.instance))
-        write('kprobe_events', '-:lab/call\n', 'a')
+        write('kprobe_events', '-:lab/call\n')
 
     def stacks(self):
         """One text for each call so far."""
