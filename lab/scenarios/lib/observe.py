@@ -54,6 +54,37 @@ def with_toa(packets):
     return [packet for packet in packets if packet.toa]
 
 
+def accepting(sent):
+    """Of a connection's packets the first that could make the socket at the server: a SYN with
+    data, else the first after the SYN. None: it never came so far."""
+    return next((packet for packet in sent if 'R' not in packet.flags and
+                 (packet.flags != 'S' or packet.payload_len)), None)
+
+
+def check_accepting(packets, clients):
+    """In a server's capture the first packet of each connection that could make the socket
+    names the client in its TOA; the clients so named are these. Returns the packets of each
+    connection."""
+    found, named = {}, []
+    for source, sent in connections(packets).items():
+        first = accepting(sent)
+        if first:
+            basics.check(first.toa, f'it could make the socket, and is without TOA: {first}')
+            found[source] = sent
+            named.append(first.toa)
+    basics.equal(sorted(named), sorted(clients), 'clients named on the wire')
+    return found
+
+
+def ipvs_state(host, port):
+    """The state in which ip_vs has the client's connection with this port; None: it has none."""
+    for line in host.proc_net('ip_vs_conn').splitlines():
+        words = line.split()
+        if words[0] == 'TCP' and int(words[2], 16) == port:
+            return words[7]
+    return None
+
+
 def sum_of(name, stats):
     """A counter's sum over several dictionaries."""
     return sum(one[name] for one in stats)

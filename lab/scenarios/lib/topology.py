@@ -65,7 +65,6 @@ class Family:
     rs2 = property(lambda self: self.host(12))
     servers = property(lambda self: (self.rs1, self.rs2))
     nft = property(lambda self: 'ip' if self is V4 else 'ip6')
-    socket = property(lambda self: self.af)
 
     def service(self, port, vip=None, protocol='tcp'):
         """VIP:port in the words of ipvsadm."""
@@ -79,6 +78,17 @@ class Family:
         """A FULLNAT service over rs1 alone; see Topology.fullnat."""
         options.setdefault('servers', (self.rs1,))
         return t.fullnat(port, family=self, **options)
+
+    def few_ports(self, t, first, last, port=8000, **options):
+        """The same with these ports of the local address only."""
+        service = self.fullnat(t, port, lips=(), **options)
+        t.add_lip(self.lip)
+        t.lb.run(f'ipvsadm -P {service} -z {self.with_ports(first, last)}')
+        return service
+
+    def with_ports(self, first, last):
+        """The local address with a range of ports, as ipvsadm wants it."""
+        return address_port(self.lip, f'{first}-{last}')
 
     def raw(self, t):
         """A client without a stack."""
@@ -161,7 +171,9 @@ class Topology:
         self.client.batch([
             'link set lo up', 'link set eth0 up',
             f'addr add {CLIENT}/24 dev eth0', f'addr add {CLIENT2}/24 dev eth0',
-            f'addr add {CLIENT_V6}/64 dev eth0 nodad', f'addr add {CLIENT2_V6}/64 dev eth0 nodad',
+            # of two IPv6 addresses alike the kernel prefers the one that came last
+            f'addr add {CLIENT2_V6}/64 dev eth0 nodad',
+            f'addr add {CLIENT_V6}/64 dev eth0 nodad',
             f'route add default via {LB_OUTER}', f'route add default via {LB_OUTER_V6}'])
         self.lb.batch([
             'link set lo up', 'link set outer up', 'link set inner up',
