@@ -34,13 +34,15 @@ LAB = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(LAB)
 BUILD = os.path.abspath(os.environ.get('BUILD') or os.path.join(TOP, 'build'))
 KEEP_RUNS = 30
+DEBUG_MEMORY = 2    # shadow memory, freed memory in quarantine, and lockdep's tables
 
 # What a healthy kernel never prints, and the few lines that look like it.
 PROBLEM = re.compile(
     r'BUG:|BUG at|WARNING:|KASAN|UBSAN|Oops|general protection|Call Trace|lockdep|'
     r'possible (recursive|circular)|INFO: (rcu|task|possible)|refcount_t|Kernel panic|'
     r'unregister_netdevice: waiting|Attempt to release alive|kernel memory leak')
-HARMLESS = re.compile(r'Spectre|Firmware Bug|clocksource:|sched_clock')
+HARMLESS = re.compile(r'Spectre|Firmware Bug|clocksource:|sched_clock|'
+                      r'RCU lockdep checking is enabled')
 
 
 class LabError(Exception):
@@ -63,7 +65,7 @@ def die_with_parent():
 
 @dataclasses.dataclass
 class Kernel:
-    """An unpacked stock kernel."""
+    """An unpacked stock kernel, or the debug kernel."""
     release: str
     directory: str
 
@@ -72,6 +74,11 @@ class Kernel:
         """Fetch and unpack the kernel if that was not done before."""
         release = script('kernel', 'release', name)
         return cls(release, script('kernel', 'image', release))
+
+    @property
+    def is_debug(self):
+        """Is it the kernel with every checker?"""
+        return '-debug-' in self.release
 
     @property
     def vmlinuz(self):
@@ -491,6 +498,8 @@ class Run:
     def vm(self, name, **options):
         """A new guest, not started yet."""
         machine = Vm(self, name, **options)
+        if self.kernel.is_debug:
+            machine.memory *= DEBUG_MEMORY
         self.vms.append(machine)
         return machine
 
