@@ -34,7 +34,9 @@ LAB = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(LAB)
 BUILD = os.path.abspath(os.environ.get('BUILD') or os.path.join(TOP, 'build'))
 KEEP_RUNS = 30
-DEBUG_MEMORY = 2    # shadow memory, freed memory in quarantine, and lockdep's tables
+# The debug kernel: shadow memory, freed memory in quarantine, lockdep's tables; and its time
+DEBUG_MEMORY = 2
+DEBUG_TIME = 4
 
 # What a healthy kernel never prints, and the few lines that look like it.
 PROBLEM = re.compile(
@@ -329,6 +331,8 @@ class Vm:
 
     def wait_ready(self, timeout=180):
         """Wait until the agent says that it is there."""
+        if self.owner.kernel.is_debug:
+            timeout *= DEBUG_TIME
         if not self.ready.wait(timeout):
             raise LabError(f'{self.name}: no agent after {timeout} s; {self.last_words()}')
         if self.gone.is_set():
