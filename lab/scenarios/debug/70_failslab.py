@@ -8,12 +8,12 @@ Only on the debug kernel. Seen failing: SEEN
 import ctypes
 import errno
 import os
-import socket
 import threading
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import faults
 from lib import genetlink as nl
+from lib.basics import SCALE
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 FINIT_MODULE, CLONE_NEWNET = 313, 0x40000000
@@ -63,16 +63,19 @@ def load_with_faults(name):
     return refused
 
 
-@limit(1200)
+@limit(900)
 def test_module_load(t):
     """Each allocation of loading each module fails once: loading is refused with ENOMEM and
     nothing is left, or it succeeds; then the modules work."""
-    run('modprobe ip_vs && modprobe ip_vs_rr && modprobe -a ip_vs_fullnat toa && '
-        'modprobe -r ip_vs_fullnat toa && modprobe ip_vs_rr')
+    run('modprobe -a ip_vs_fullnat toa; modprobe -r ip_vs_fullnat toa; modprobe ip_vs_rr')
+    for host in (*t.hosts[1:], t.switch):       # one besides the first is enough, and quicker
+        run(['ip', 'netns', 'del', host.name])
     for name in MODULES:
         refused = load_with_faults(name)
         print(f'# {name}: {refused} allocations', flush=True)
         check(refused > 20, f'{name}: only {refused} faults')
+    run(['ip', 'netns', 'del', t.client.name])
+    t = Topology(t.directory)
     t.fullnat(8000, servers=(RS1,))
     check_connection(t, t.rs1.peer_server(8000))
 
@@ -84,7 +87,7 @@ def test_namespaces(t):
     server = t.rs1.peer_server(8000)
     for name in MODULES:
         made = 0
-        with faults.failing(15, code=faults.module_range(name)):
+        with faults.failing(5, code=faults.module_range(name)):
             for _ in range(40):
                 made += new_namespace()
             count = faults.injected()
@@ -138,7 +141,7 @@ class Link:
     def open(self):
         """A socket."""
         link = nl.Genetlink(self.host, 'IPVS_FULLNAT')
-        link.sock.settimeout(2)
+        link.sock.settimeout(10 * SCALE)
         return link
 
     def ask(self, command, message):
@@ -154,10 +157,12 @@ class Link:
         return [sorted(dump.messages) for dump in dumps]
 
 
-def check_error(what, result):
-    """A fault ends in a word of no memory, if it is not survived."""
-    number = result.errno
-    check(number in (0, *NO_MEMORY) or isinstance(result, TimeoutError), f'{what}: {result}')
+def has_failed(what, result):
+    """Has it? Then for want of memory; or the answer is missing, which is a loss of netlink's."""
+    if isinstance(result, TimeoutError):
+        return True
+    check(result.errno in (0, *NO_MEMORY), f'{what}: {result}')
+    return result.errno != 0
 
 
 def command_with_faults(link, what, command, undo):
@@ -172,10 +177,10 @@ def command_with_faults(link, what, command, undo):
         one = link.open()
         result = fault.run(one.ask, *command)
         one.sock.close()
-        check_error(f'{what}, allocation {fault.number}', result)
+        failed = has_failed(f'{what}, allocation {fault.number}', result)
         now = link.tables()
         check(now in (before, after), f'{what}, allocation {fault.number}: half done: {now}')
-        check(now == after or result.errno, f'{what}, allocation {fault.number}: lost')
+        check(now == after or failed, f'{what}, allocation {fault.number}: not done')
         refused += now == before
         if now == after:
             link.ask(*undo)
@@ -204,19 +209,18 @@ def test_netlink(t):
     for command, wanted in zip((nl.GET_SERVICE, nl.GET_LADDR), whole):
         for fault in faults.Nth():
             result = fault.run(link.open().dump, command)
-            check_error(f'dump {command}, allocation {fault.number}', result)
-            check(result.errno or sorted(result.messages) == wanted or
-                  isinstance(result, TimeoutError), f'dump {command}: not whole: {result}')
+            check(has_failed(f'dump {command}, allocation {fault.number}', result) or
+                  sorted(result.messages) == wanted, f'dump {command}: not whole: {result}')
     check_connection(t, server)
     for fault in faults.Nth():
         one = link.open()
-        check_error('flush', fault.run(one.ask, nl.FLUSH))
+        has_failed(f'flush, allocation {fault.number}', fault.run(one.ask, nl.FLUSH))
         one.sock.close()
     equal(link.tables(), [[], []], 'after FLUSH')
 
 
 FILES = ('/proc/thread-self/net/ip_vs_fullnat', '/proc/thread-self/net/ip_vs_fullnat_stats',
-         '/proc/thread-self/net/toa_stats', '/proc/thread-self/net/toa',
+         '/proc/thread-self/net/toa_stats', '/proc/thread-self/net/toa_table',
          '/proc/sys/net/ipv4/vs/fullnat_timeout_close', '/proc/sys/net/toa/trust')
 
 
@@ -260,8 +264,7 @@ def test_proc(t):
     _, server = declared(t)
     with t.lb:
         for path in FILES:
-            if os.path.exists(path):
-                file_with_faults(path)
+            file_with_faults(path)
         for path in FILES[-2:]:
             before = read_file(path)
             for fault in faults.Nth():
@@ -283,7 +286,7 @@ def test_ipvsadm(t):
     failed = 0
     with faults.failing(33, code=faults.module_range('ip_vs_fullnat'), task_filter=True):
         for line in commands:
-            until(lambda c=line: attempt(t, c), 60, f'ipvsadm {line}')
+            check(any(attempt(t, line) for _ in range(50)), f'ipvsadm {line}: never')
         failed = faults.injected()
     check(failed > 3, f'only {failed} faults')
     equal(sorted(t.lb.run('ipvsadm -S -n').out.splitlines()), saved, 'rules')
@@ -318,7 +321,7 @@ class Clients:
     def _one(self):
         try:
             own, answer = self.t.client.ask(VIP, 8000, b'x' * 3000, timeout=10)
-        except (TimeoutError, socket.timeout):
+        except TimeoutError:
             with self.lock:
                 self.unanswered += 1
             return
@@ -339,13 +342,13 @@ class Clients:
             thread.join(60)
 
 
-def traffic_with_faults(t, module, wanted=120):
-    """Traffic while one allocation in ten fails that the module makes."""
+def traffic_with_faults(t, module, percent, wanted=120):
+    """Traffic while some of the allocations fail that the module makes."""
     t.fullnat(8000)
     for server in t.servers:
         server.peer_server(8000)
     t.lb.sysctl('net.ipv4.vs.fullnat_timeout_close', 1)
-    with faults.failing(10, code=faults.module_range(module)):
+    with faults.failing(percent, code=faults.module_range(module)):
         clients = Clients(t)
         until(lambda: clients.right + len(clients.wrong) >= wanted and faults.injected() > 20,
               200, 'answers and faults')
@@ -360,7 +363,7 @@ def traffic_with_faults(t, module, wanted=120):
 def test_traffic_lb(t):
     """The load balancer's packets: some are dropped, and counted as drop_nomem and nothing
     else; every answer names its client; then all connections succeed."""
-    clients = traffic_with_faults(t, 'ip_vs_fullnat')
+    clients = traffic_with_faults(t, 'ip_vs_fullnat', 10)
     equal(clients.wrong, [], 'wrong answers')
     stats = t.lb.fullnat_stats()
     check(stats['drop_nomem'], 'drop_nomem is 0')
@@ -377,7 +380,7 @@ def test_traffic_lb(t):
 def test_traffic_toa(t):
     """The real servers': a client that could not be remembered is counted as no_memory; it is
     shown as its LIP, never as somebody else."""
-    clients = traffic_with_faults(t, 'toa')
+    clients = traffic_with_faults(t, 'toa', 30)
     forgotten = sum(server.toa_stats()['no_memory'] for server in t.servers)
     check(forgotten, 'no_memory is 0')
     check(all(f': b\'{LIP} ' in text for text in clients.wrong), f'wrong: {clients.wrong[:3]}')

@@ -27,16 +27,16 @@ def attribute(kind, name):
     return f'/sys/kernel/debug/{kind}/{name}'
 
 
-def configure(percent, code=EVERYWHERE, task_filter=False, space=0):
-    """Set up both kinds of failing allocations."""
-    settings = {'probability': 0, 'interval': 1, 'times': BUDGET, 'space': space, 'verbose': 0,
+def configure(percent, code=EVERYWHERE, task_filter=False):
+    """Set up both kinds of failing allocations; 0 percent: for fail-nth only."""
+    settings = {'probability': 0, 'interval': 1, 'times': BUDGET, 'space': 0, 'verbose': 0,
                 'task-filter': 'Y' if task_filter else 'N', 'ignore-gfp-wait': 'N',
                 'stacktrace-depth': FRAMES, 'require-start': code[0], 'require-end': code[1]}
     for kind in KINDS:
         for name, value in settings.items():
             write(attribute(kind, name), value)
-    # single pages, too; those of programs (highmem) stay out of it
-    write(attribute('fail_page_alloc', 'min-order'), 0)
+    # single pages, too, unless each would count; those of programs (highmem) never
+    write(attribute('fail_page_alloc', 'min-order'), 0 if percent else 1)
     for kind in KINDS:
         write(attribute(kind, 'probability'), percent)
 
@@ -68,7 +68,7 @@ class Nth:
     whether one has, `fault.number` is which."""
 
     def __init__(self, most=5000):
-        configure(0)    # fail-nth asks no probability, but which kinds of memory
+        configure(0)
         self.fd = os.open('/proc/thread-self/fail-nth', os.O_RDWR)
         self.most = most
         self.number = 0
