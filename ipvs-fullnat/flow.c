@@ -179,12 +179,16 @@ struct fnat_flow *fnat_flow_alloc(void)
 }
 
 /*
- * Two CPUs that see the same SYN at once may both make a connection of it.
- * The first flow with this ISN that is not closed has it; any other flow that
- * still holds the tuple belongs to a connection that ip_vs is replacing.
+ * Two CPUs that see the same SYN or datagram at once may both make a connection
+ * of it. The first flow that is alive (and has this ISN) has it; any other flow
+ * that still holds the tuple belongs to a connection that ip_vs is replacing.
  */
 static bool flow_is_twin(const struct fnat_flow *old, const struct fnat_flow *new)
 {
+	if (fnat_seam_is_expiring(old->cp))
+		return false;
+	if (new->protocol != IPPROTO_TCP)
+		return true;
 	return old->tcp.client_isn == new->tcp.client_isn && !fnat_seam_is_closed(old->cp);
 }
 

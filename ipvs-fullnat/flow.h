@@ -11,6 +11,7 @@
 #ifndef FNAT_FLOW_H
 #define FNAT_FLOW_H
 
+#include <linux/minmax.h>
 #include <linux/netfilter.h>
 #include <linux/rculist.h>
 #include <linux/spinlock.h>
@@ -36,16 +37,11 @@ struct fnat_tuple {
 	u8 protocol;
 };
 
-static inline void fnat_tuple_set_v4(struct fnat_tuple *t, u8 protocol, __be32 saddr,
-				     __be16 sport, __be32 daddr, __be16 dport)
+/* The same connection in the other direction. */
+static inline void fnat_tuple_turn(struct fnat_tuple *t)
 {
-	memset(t, 0, sizeof(*t));
-	t->af = AF_INET;
-	t->protocol = protocol;
-	t->saddr.ip = saddr;
-	t->daddr.ip = daddr;
-	t->sport = sport;
-	t->dport = dport;
+	swap(t->saddr, t->daddr);
+	swap(t->sport, t->dport);
 }
 
 struct fnat_flow_node {
@@ -82,6 +78,12 @@ struct fnat_tcp {
 	u8 timestamps;		/* enum fnat_timestamps; constant */
 };
 
+/* See udp.c. Single bytes that only become true; no lock. */
+struct fnat_udp {
+	u8 answered;		/* the RS has sent something */
+	u8 stream;		/* and the client after that */
+};
+
 struct fnat_flow {
 	struct fnat_flow_node node[2];	/* by enum fnat_dir */
 	struct net *net;		/* compared, never followed */
@@ -98,10 +100,14 @@ struct fnat_flow {
 	u8 protocol;
 	u8 port_state;			/* enum fnat_port_state; portmap lock */
 	spinlock_t lock;		/* tcp; softirq and BH off */
-	struct fnat_tcp tcp;
+	union {				/* by protocol */
+		struct fnat_tcp tcp;
+		struct fnat_udp udp;
+	};
 	struct fnat_portmap *portmap;	/* holds a reference */
 	struct list_head port_list;	/* portmap lock; by port_state */
 	unsigned long created;		/* jiffies, when it got its port */
+	unsigned long idle_timeout;	/* jiffies, of the service; 0: as ip_vs has it */
 	struct rcu_head rcu;
 };
 

@@ -357,7 +357,7 @@ int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flo
 	for (i = 0; i < pool->count; i++) {
 		struct fnat_laddr *laddr = pool->laddr[(start + i) % pool->count];
 
-		if (laddr->af != f->af || !fnat_laddr_is_local(fn, laddr->af, &laddr->addr))
+		if (laddr->af != f->af || !fnat_laddr_is_local(fn, laddr))
 			continue;
 		err = port_alloc_from(fn, laddr, f);
 		if (!err)

@@ -40,6 +40,7 @@ static const char *const stat_names[__FNAT_STAT_MAX] = {
 	[FNAT_STAT_drop_stale_reply] = "drop_stale_reply",
 	[FNAT_STAT_drop_port_lost] = "drop_port_lost",
 	[FNAT_STAT_drop_duplicate_conn] = "drop_duplicate_conn",
+	[FNAT_STAT_drop_one_packet] = "drop_one_packet",
 	[FNAT_STAT_drop_nomem] = "drop_nomem",
 	[FNAT_STAT_drop_malformed] = "drop_malformed",
 	[FNAT_STAT_drop_no_route] = "drop_no_route",
@@ -91,20 +92,21 @@ static void show_service(struct seq_file *seq, const struct fnat_service *svc)
 		show_addr(seq, svc->key.af, &svc->key.addr);
 		seq_printf(seq, ":%u", ntohs(svc->key.port));
 	}
-	seq_printf(seq, " toa_v4 %u toa_v6 %u timestamps %u laddrs %u conns %lld exhausted %lld no_laddr %lld\n",
+	seq_printf(seq, " toa_v4 %u toa_v6 %u timestamps %u laddrs %u conns %lld exhausted %lld no_laddr %lld conn_timeout %u\n",
 		   svc->opt.toa_v4, svc->opt.toa_v6, svc->opt.timestamps,
 		   pool ? pool->count : 0, (s64)atomic64_read(&svc->conns),
-		   (s64)atomic64_read(&svc->exhausted), (s64)atomic64_read(&svc->no_laddr));
+		   (s64)atomic64_read(&svc->exhausted), (s64)atomic64_read(&svc->no_laddr),
+		   svc->opt.conn_timeout);
 }
 
 static void show_laddr(struct seq_file *seq, const struct fnat_net *fn,
-		       const struct fnat_laddr *laddr)
+		       struct fnat_laddr *laddr)
 {
 	seq_puts(seq, "laddr ");
 	show_addr(seq, laddr->af, &laddr->addr);
 	seq_printf(seq, " ports %u-%u %s pools %u conns %u conflicts %lld takeovers %lld exhausted %lld\n",
 		   laddr->port_min, laddr->port_max,
-		   fnat_laddr_is_local(fn, laddr->af, &laddr->addr) ? "local" : "absent",
+		   fnat_laddr_is_local(fn, laddr) ? "local" : "absent",
 		   laddr->pools, atomic_read(&laddr->conns),
 		   (s64)atomic64_read(&laddr->conflicts), (s64)atomic64_read(&laddr->takeovers),
 		   (s64)atomic64_read(&laddr->exhausted));
@@ -114,7 +116,7 @@ static int overview_show(struct seq_file *seq, void *v)
 {
 	const struct fnat_net *fn = fnat_net(seq_file_single_net(seq));
 	const struct fnat_service *svc;
-	const struct fnat_laddr *laddr;
+	struct fnat_laddr *laddr;
 	unsigned int i;
 
 	seq_printf(seq, "flows_all_namespaces %u\n", fnat_flow_count());

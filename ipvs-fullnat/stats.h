@@ -61,6 +61,8 @@ enum fnat_stat {
 	FNAT_STAT_drop_port_lost,
 	/* the same SYN became two connections: the second one's */
 	FNAT_STAT_drop_duplicate_conn,
+	/* one-packet scheduling (ipvsadm -o), which FULLNAT cannot do */
+	FNAT_STAT_drop_one_packet,
 	/* memory allocation failed */
 	FNAT_STAT_drop_nomem,
 	/* truncated, or a header that contradicts itself */

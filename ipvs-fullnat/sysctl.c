@@ -25,6 +25,7 @@ static const struct ctl_table fnat_sysctl_template[] = {
 	FNAT_SYSCTL(timeout_synrecv, max_timeout),
 	FNAT_SYSCTL(timeout_timewait, max_timeout),
 	FNAT_SYSCTL(timeout_close, max_timeout),
+	FNAT_SYSCTL(timeout_udp, max_timeout),
 	FNAT_SYSCTL(half_open_percent, max_percent),
 };
 
@@ -39,6 +40,7 @@ int fnat_sysctl_net_init(struct fnat_net *fn)
 	s->timeout_synrecv = 30;
 	s->timeout_timewait = 20;
 	s->timeout_close = 10;
+	s->timeout_udp = 30;
 	s->half_open_percent = 50;
 
 	/* one more, empty: older kernels look for an end mark */

@@ -16,6 +16,8 @@ struct fnat_sysctl {
 	int timeout_timewait;
 	/* 1..3600: connections that were reset */
 	int timeout_close;
+	/* 1..3600: UDP, until the client goes on after an answer */
+	int timeout_udp;
 	/* 1..100 percent of a local address's ports that half-open
 	 * connections to one RS may hold before the oldest of them are
 	 * recycled

@@ -16,6 +16,7 @@
 #include <uapi/linux/ip_vs_fullnat.h>
 
 #include "clock.h"
+#include "ip.h"
 #include "net.h"
 #include "tcp.h"
 
@@ -201,9 +202,9 @@ int fnat_tcp_request(struct fnat_pkt *pkt)
 	int err;
 
 	if (!hdr_len)
-		return FNAT_TCP_DROP(drop_malformed);
+		return FNAT_DROP(drop_malformed);
 	if (!fnat_prepare(pkt, hdr_len, accepted ? 0 : FNAT_TOA_GROW_MAX))
-		return FNAT_TCP_DROP(drop_nomem);
+		return FNAT_DROP(drop_nomem);
 	th = tcp_hdr(pkt->skb);
 	request_opens(f, th);
 	request_rewrite(pkt, th, hdr_len);
@@ -330,7 +331,7 @@ static void reply_advances(struct fnat_tcp *tcp, const struct tcphdr *th, const 
 static void lower_mss(struct fnat_pkt *pkt, u8 *opts, unsigned int opts_len)
 {
 	unsigned int by = fnat_toa_len(pkt->flow);
-	unsigned int floor = pkt->flow->af == AF_INET ? 536 : 1220;
+	unsigned int floor = fnat_is_v6(pkt->flow->af) ? 1220 : 536;
 
 	if (by && fnat_tcp_options_lower_mss(opts, opts_len, by, floor))
 		fnat_stat_inc(pkt->fn, mss_lowered);
@@ -346,12 +347,12 @@ int fnat_tcp_reply(struct fnat_pkt *pkt)
 	struct fnat_csum csum;
 
 	if (!hdr_len)
-		return FNAT_TCP_DROP(drop_malformed);
+		return FNAT_DROP(drop_malformed);
 	if (!fnat_prepare(pkt, hdr_len, 0))
-		return FNAT_TCP_DROP(drop_nomem);
+		return FNAT_DROP(drop_nomem);
 	th = tcp_hdr(pkt->skb);
 	if (!reply_offsets(pkt, th, pkt->skb->len > pkt->thoff + hdr_len, &off))
-		return FNAT_TCP_DROP(drop_stale_reply);
+		return FNAT_DROP(drop_stale_reply);
 	reply_advances(&pkt->flow->tcp, th, (u8 *)(th + 1), opts_len);
 
 	fnat_csum_begin(pkt, hdr_len, &csum);
