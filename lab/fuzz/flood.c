@@ -7,7 +7,7 @@
  * The first four are NAMESPACE:DEVICE, SERVICE is PROTOCOL/VIP:PORT/RS:PORT. MODE is
  * "make" (whole handshakes, also the RS's end), "speak" (the RS's end also sends a
  * byte, which proves that it has accepted), or TCP flags like "S", "R", "A": one
- * packet for each client that nobody answers. FIRST, COUNT and STEP are numbers
+ * packet for each client that nobody answers, "D" among them for four bytes of data. FIRST, COUNT and STEP are numbers
  * of invented clients, RATE is packets per second at most. Prints "name value" lines.
  */
 #include <stdio.h>
@@ -46,6 +46,8 @@ static uint8_t parse_flags(const char *text)
 	uint8_t flags = 0;
 
 	for (; *text; text++) {
+		if (*text == 'D')
+			continue;
 		letter = strchr(letters, *text);
 		if (!letter)
 			die("no such flag", text);
@@ -58,9 +60,10 @@ static uint8_t parse_flags(const char *text)
  * Small batches when there is a rate, so that they are spread evenly. After a
  * pause of the machine nothing is made up for: that would be a burst.
  */
-static void flood(const struct service *svc, uint8_t flags, uint32_t first, uint32_t count,
+static void flood(const struct service *svc, const char *mode, uint32_t first, uint32_t count,
 		  uint32_t step, double rate)
 {
+	uint8_t flags = parse_flags(mode);
 	struct segment s;
 	uint32_t i;
 
@@ -68,6 +71,8 @@ static void flood(const struct service *svc, uint8_t flags, uint32_t first, uint
 		first_packet(svc, first + i * step, flags, &s);
 		/* after the SYN */
 		s.seq += !(flags & TCP_SYN);
+		if (strchr(mode, 'D'))
+			s.payload_len = 4;
 		outbox_add(&ends.client_out, &s);
 		if (rate > 0 && i % BATCH == BATCH - 1) {
 			outbox_flush(&ends.client_out);
@@ -100,8 +105,7 @@ int main(int argc, char **argv)
 		ends_listen(&ends, argv[1], argv[2]);
 		done = flows_make(&ends, &svc, first, count, NULL, NULL);
 	} else {
-		flood(&svc, parse_flags(mode), first, count, step,
-		      argc > 10 ? atof(argv[10]) : 0);
+		flood(&svc, mode, first, count, step, argc > 10 ? atof(argv[10]) : 0);
 		done = count;
 	}
 	printf("done %u\nsent %llu\nrefused %llu\nmilliseconds %.0f\n", done,

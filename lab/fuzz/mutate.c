@@ -12,7 +12,7 @@
 #define GSO_PAYLOAD_MAX	8000
 
 const char *const kind_names[KIND_MAX] = {
-	"tcp", "stray", "icmp", "fragments", "gso", "ip", "ipv6", "damage",
+	"transport", "stray", "icmp", "fragments", "gso", "ip", "ipv6", "damage",
 };
 
 /* How often, in percent. */
@@ -77,8 +77,6 @@ static void lie_in_tcp_header(struct rng *r, struct frame *f)
 {
 	uint8_t *tcp = f->data + f->transport;
 
-	if (f->protocol != IPPROTO_TCP)
-		return;
 	if (rng_percent(r, 10))
 		tcp[12] = (uint8_t)(rng_below(r, 16) << 4 | (tcp[12] & 15));
 	if (rng_percent(r, 5))
@@ -92,12 +90,31 @@ static void lie_in_tcp_header(struct rng *r, struct frame *f)
 		put16(tcp + 16, (uint32_t)rng_next(r));
 }
 
-static void make_tcp(const struct mutator *m, struct rng *r, struct segment *s,
+static void lie_in_udp_header(struct rng *r, struct frame *f)
+{
+	uint8_t *udp = f->data + f->transport;
+
+	if (rng_percent(r, 20))
+		put16(udp + 4, rng_percent(r, 50) ? rng_below(r, 16) : (uint32_t)rng_next(r));
+	frame_finish(f);
+	if (rng_percent(r, 20))
+		put16(udp + 6, rng_percent(r, 50) ? 0 : (uint32_t)rng_next(r));
+}
+
+static void lie_in_header(struct rng *r, struct frame *f)
+{
+	if (f->protocol == IPPROTO_TCP)
+		lie_in_tcp_header(r, f);
+	else
+		lie_in_udp_header(r, f);
+}
+
+static void make_transport(const struct mutator *m, struct rng *r, struct segment *s,
 		     struct shot *shot)
 {
 	mutate_segment(r, s);
 	build(m, shot->side, s, &shot->frames[0]);
-	lie_in_tcp_header(r, &shot->frames[0]);
+	lie_in_header(r, &shot->frames[0]);
 }
 
 static void make_stray(const struct mutator *m, struct rng *r, struct segment *s,
@@ -108,7 +125,7 @@ static void make_stray(const struct mutator *m, struct rng *r, struct segment *s
 	if (rng_percent(r, 60))
 		s->dst.port = rng_percent(r, 50) ? rng_pick(r, ports) : (uint16_t)rng_next(r);
 	s->src.port = (uint16_t)rng_next(r);
-	make_tcp(m, r, s, shot);
+	make_transport(m, r, s, shot);
 }
 
 /* An error that an ICMP of this family may be about; the rest of the header is noise. */
@@ -206,10 +223,11 @@ static void make_gso(const struct mutator *m, struct rng *r, struct segment *s,
 	f->vnet.hdr_len = (uint16_t)(rng_percent(r, 80) ? header : rng_below(r, 200));
 	f->vnet.csum_start = (uint16_t)(rng_percent(r, 85) ? f->transport :
 					rng_below(r, header + 4));
-	f->vnet.csum_offset = (uint16_t)(rng_percent(r, 90) ? 16 : rng_below(r, 40));
+	f->vnet.csum_offset = (uint16_t)(rng_percent(r, 90) ? checksum_offset(s->protocol) :
+					 rng_below(r, 40));
 	frame_finish(f);
 	if (rng_percent(r, 15))
-		lie_in_tcp_header(r, f);
+		lie_in_header(r, f);
 }
 
 static void lie_in_ipv4_header(struct rng *r, struct frame *f)
@@ -443,7 +461,7 @@ static enum kind random_kind(struct rng *r, unsigned int kinds)
 
 static void (*const makers[KIND_MAX])(const struct mutator *, struct rng *, struct segment *,
 				      struct shot *) = {
-	[KIND_TCP] = make_tcp,
+	[KIND_TRANSPORT] = make_transport,
 	[KIND_STRAY] = make_stray,
 	[KIND_ICMP] = make_icmp,
 	[KIND_FRAGMENTS] = make_fragments,

@@ -14,7 +14,7 @@ enum side {
 };
 
 enum kind {
-	KIND_TCP,		/* header, options, numbers; IP is right, and the length */
+	KIND_TRANSPORT,		/* ports are right, and so is IP; what is between is not */
 	KIND_STRAY,		/* to ports that no connection has */
 	KIND_ICMP,		/* errors with quotes */
 	KIND_FRAGMENTS,

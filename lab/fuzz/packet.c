@@ -136,7 +136,7 @@ static uint32_t pseudo_sum(const struct frame *f, unsigned int len)
 	return (uint16_t)~checksum(ip + (v4 ? 12 : 8), v4 ? 8 : 32, f->protocol + len);
 }
 
-static unsigned int checksum_offset(uint8_t protocol)
+unsigned int checksum_offset(uint8_t protocol)
 {
 	switch (protocol) {
 	case IPPROTO_TCP:

@@ -91,6 +91,7 @@ static inline bool frame_is_v4(const struct frame *f)
 }
 
 uint16_t checksum(const uint8_t *data, unsigned int len, uint32_t sum);
+unsigned int checksum_offset(uint8_t protocol);
 void frame_begin(struct frame *f, const uint8_t *to, const uint8_t *from, int family);
 void frame_ip(struct frame *f, const struct endpoint *src, const struct endpoint *dst,
 	      uint8_t protocol);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Hostile traffic, and honest traffic beside it.
 
-The generators (lab/fuzz) speak for clients that do not exist, 198.18.0.0/15 and
+The generators (lab/fuzz) speak for clients that do not exist, of 198.18.0.0/15 and
 2001:db8:bad::/48, from the client's wire, and for a real server without a stack,
 RAW_RS, from rs1's wire.
 """
@@ -11,7 +11,7 @@ import threading
 
 from . import basics
 from .rawtcp import device_mac
-from .topology import CLIENT, CLIENT2, CLIENT_V6, RS1, RS2, VIP
+from .topology import CLIENT, CLIENT2, CLIENT_V6, RS1, RS2, VIP, VIP_V6
 
 INVENTED, INVENTED_V6 = '198.18.0.0/15', '2001:db8:bad::/48'
 RAW_RS, RAW_RS_V6 = '10.0.0.77', 'fd00::77'
@@ -22,7 +22,8 @@ def introduce(t):
     """The LB knows the ways to the invented clients and to the raw server. The client's
     stack drops what comes for them."""
     mac = ':'.join(f'{byte:02x}' for byte in device_mac(t.rs1, 'eth0'))
-    t.lb.batch([f'route add {INVENTED} via {CLIENT}', f'route add {INVENTED_V6} via {CLIENT_V6}',
+    t.lb.batch([f'route replace {INVENTED} via {CLIENT}',
+                f'route replace {INVENTED_V6} via {CLIENT_V6}',
                 *(f'neigh replace {address} lladdr {mac} dev inner nud permanent'
                   for address in (RAW_RS, RAW_RS_V6))])
 
@@ -33,17 +34,26 @@ def is_invented(address):
     return address in ipaddress.ip_network(INVENTED if address.version == 4 else INVENTED_V6)
 
 
-def raw_service(t, port, lips, *, vip=VIP, lip_options='', service_options=''):
-    """VIP:port, FULLNAT over the raw server. Returns how the generators call it."""
-    introduce(t)
-    t.fullnat(port, servers=(RAW_RS,), lips=lips, vip=vip, lip_options=lip_options,
-              service_options=service_options)
-    return service(port, RAW_RS, vip)
+def at(address, port):
+    """As both ipvsadm and the generators write it."""
+    return f'[{address}]:{port}' if ':' in address else f'{address}:{port}'
 
 
-def service(port, server, vip=VIP):
+def named(port, server, *, vip=VIP, protocol='tcp'):
     """How the generators call a service."""
-    return f'tcp/{vip}:{port}/{server}:{port}'
+    return f'{protocol}/{at(vip, port)}/{at(server, port)}'
+
+
+def raw_service(t, port, pool, *, family=4, protocol='tcp'):
+    """VIP:port, FULLNAT over the raw server alone, with a pool that ipvsadm understands;
+    its addresses are there already. Returns how the generators call it."""
+    introduce(t)
+    vip, server = (VIP, RAW_RS) if family == 4 else (VIP_V6, RAW_RS_V6)
+    option = f'-{protocol[0]} {at(vip, port)}'
+    t.lb.run(f'ipvsadm -A {option} -s rr --fullnat')
+    t.lb.run(f'ipvsadm -P {option} -z {pool}')
+    t.lb.run(f'ipvsadm -a {option} -r {at(server, port)}')
+    return named(port, server, vip=vip, protocol=protocol)
 
 
 def values(text):
@@ -51,15 +61,24 @@ def values(text):
     return {name: int(value) for name, value in re.findall(r'^(\w+) (\d+)$', text, re.M)}
 
 
-def flood_command(name, mode, first, count, step=1, rate=0):
+def flood_command(service, mode, first, count, step=1, rate=0):
     """See lab/fuzz/flood.c."""
-    return ['flood', *WIRES, name, mode, str(first), str(count), str(step), str(rate)]
+    return ['flood', *WIRES, service, mode, str(first), str(count), str(step), str(rate)]
 
 
-def flood(name, mode, first, count, *, step=1, rate=0, timeout=60):
+def flood(service, mode, first, count, *, step=1, rate=0, timeout=60):
     """Run the generator to its end; what it printed, as a dictionary."""
-    return values(basics.run(flood_command(name, mode, first, count, step, rate),
+    return values(basics.run(flood_command(service, mode, first, count, step, rate),
                              timeout=timeout).out)
+
+
+def fuzz_command(seed, count, services, flows, kinds=None):
+    """See lab/fuzz/fuzz_packets.c."""
+    command = ['fuzz-packets', '-s', str(seed), '-n', str(count), '-l', flows,
+               '-w', ','.join(WIRES), '-p', ','.join((CLIENT, CLIENT2, RS1, RS2))]
+    for service in services:
+        command += ['-v', service]
+    return command + (['-k', kinds] if kinds else [])
 
 
 class Background:
@@ -86,18 +105,18 @@ class Bystanders:
     """Real clients of real servers: connections that last, and new ones all the time. They
     compare what the server says of them with who they are."""
 
-    def __init__(self, t, port, *, lasting=8, workers=2, patience=30):
+    def __init__(self, t, port, *, lasting=8, patience=30):
         self.port = port
         self.client = t.client
         self.patience = patience
         self.done = 0
-        self.failures = []
         self.echoes = 0
+        self.failures = []
+        self.harmed = None
         self.stopping = threading.Event()
         self.lasting = [self.begin(CLIENT) for _ in range(lasting)]
-        self.threads = [threading.Thread(target=self._come_and_go, args=(source,), daemon=True)
-                        for source in (CLIENT, CLIENT2) * (workers // 2)]
-        self.threads.append(threading.Thread(target=self._stay, daemon=True))
+        jobs = [lambda s=source: self._come_and_go(s) for source in (CLIENT, CLIENT2)]
+        self.threads = [threading.Thread(target=job, daemon=True) for job in (*jobs, self._stay)]
         for thread in self.threads:
             thread.start()
 
@@ -130,23 +149,22 @@ class Bystanders:
 
     def _stay(self):
         while not self.stopping.is_set():
-            for number, sock in enumerate(self.lasting):
-                try:
+            try:
+                for number, sock in enumerate(self.lasting):
                     self.echo(sock, b'still %d' % number)
                     self.echoes += 1
-                except (OSError, basics.Failure) as error:
-                    self.failures.append(error)
-                    self.stopping.set()
-                    return
+            except (OSError, basics.Failure) as error:
+                self.harmed = error
+                return
 
     def stop(self, percent=100):
         """End it. None of the lasting connections was harmed, and of the new ones this
         percentage succeeded."""
-        failed_lasting = self.stopping.is_set()
         self.stopping.set()
         for thread in self.threads:
-            thread.join(self.patience * basics.SCALE)
-        basics.check(not failed_lasting, lambda: f'a lasting connection: {self.failures[-1]}')
+            thread.join(2 * self.patience)
+            basics.check(not thread.is_alive(), 'a bystander waits for something')
+        basics.check(not self.harmed, lambda: f'a lasting connection: {self.harmed}')
         for sock in self.lasting:
             self.echo(sock, b'to the end')
             sock.close()
@@ -165,15 +183,6 @@ def check_seen(servers):
             for address, _ in (seen.accepted, seen.peername):
                 basics.check(address in (CLIENT, CLIENT2) or is_invented(address),
                              lambda s=seen: f'a server saw {s}')
-
-
-def fuzz_command(seed, count, services, flows, *, first=0, kinds=None):
-    """See lab/fuzz/fuzz_packets.c."""
-    command = ['fuzz-packets', '-s', str(seed), '-n', str(count), '-f', str(first), '-l', flows,
-               '-w', ','.join(WIRES), '-p', ','.join((CLIENT, CLIENT2, RS1, RS2))]
-    for name in services:
-        command += ['-v', name]
-    return command + (['-k', kinds] if kinds else [])
 
 
 def drops(host):
