@@ -66,6 +66,7 @@ struct fnat_tcp {
 	u32 pending_tsval;	/* as the RS sees it */
 	u32 rs_isn;		/* lock; valid if has_rs_isn */
 	u32 seq_end;		/* the RS has acknowledged this much */
+	u32 client_ack;		/* the client has; valid if opened */
 	u32 tsval;		/* highest TSval that the RS has echoed */
 	u8 has_pending;		/* lock */
 	u8 pending_has_tsval;	/* lock */
@@ -119,6 +120,7 @@ bool fnat_flow_hash_request(struct fnat_flow *f);
 void fnat_flow_hash_reply(struct fnat_flow *f);
 void fnat_flow_unhash(struct fnat_flow *f, enum fnat_dir dir);
 void fnat_flow_free(struct fnat_flow *f);
+void fnat_flow_tuple(const struct fnat_flow *f, enum fnat_dir dir, struct fnat_tuple *t);
 struct fnat_flow *fnat_flow_find(const struct net *net, const struct fnat_tuple *t,
 				 enum fnat_dir *dir);
 unsigned int fnat_flow_count(void);

@@ -15,6 +15,7 @@
 #include "ip.h"
 #include "laddr.h"
 #include "net.h"
+#include "reset.h"
 #include "seam.h"
 #include "service.h"
 #include "xmit.h"
@@ -71,6 +72,13 @@ static bool may_begin_conn(const struct sk_buff *skb, u8 protocol, unsigned int 
 	return th && th->syn && !th->ack;
 }
 
+static void maybe_reset(struct fnat_net *fn, const struct sk_buff *skb,
+			const struct fnat_tuple *t, unsigned int thoff)
+{
+	if (t->protocol == IPPROTO_TCP && READ_ONCE(fn->sysctl.unknown_rst))
+		fnat_reset_unknown(fn, skb, t, thoff);
+}
+
 /*
  * A packet that no flow knows. Handed up, it would meet an RST from the local
  * stack, which kills a connection that another node or a late sync still knows.
@@ -84,11 +92,14 @@ static unsigned int unknown_packet(struct fnat_net *fn, struct sk_buff *skb,
 		if (may_begin_conn(skb, t->protocol, thoff) ||
 		    fnat_seam_has_conn(fn, t->af, skb))
 			return NF_ACCEPT;
+		maybe_reset(fn, skb, t, thoff);
 		return fnat_drop(fn, skb, drop_no_conn);
 	}
 	laddr = fnat_laddr_find(fn, t->af, &t->daddr);
-	if (laddr && fnat_laddr_owns(laddr, t->dport))
+	if (laddr && fnat_laddr_owns(laddr, t->dport)) {
+		maybe_reset(fn, skb, t, thoff);
 		return fnat_drop(fn, skb, drop_no_flow);
+	}
 	return NF_ACCEPT;
 }
 

@@ -223,13 +223,15 @@ static void flow_join_list(struct fnat_portmap *pm, struct fnat_flow *f,
 	}
 }
 
-/* The victim loses its reply tuple; what is left of it expires with its ip_vs_conn. */
+/* The victim loses its reply tuple; what is left of it ends with its ip_vs_conn. */
 static unsigned int portmap_take_from(struct fnat_portmap *pm, struct fnat_flow *victim)
 {
 	fnat_clock_flow_ends(victim, pm);
 	flow_leave_list(pm, victim);
 	WRITE_ONCE(victim->port_state, FNAT_PORT_NONE);
 	fnat_flow_unhash(victim, FNAT_DIR_REPLY);
+	/* a flood must not fill ip_vs with connections that can do nothing any more */
+	fnat_seam_expire_now(victim->cp);
 	atomic_dec(&pm->key.laddr->conns);
 	atomic64_inc(&pm->key.laddr->takeovers);
 	return ntohs(victim->lport);

@@ -83,8 +83,11 @@ static struct fnat_flow *flow_create(struct fnat_pkt *pkt, struct ip_vs_conn *cp
 	struct fnat_service *svc = fnat_seam_service(pkt->fn, cp);
 	struct fnat_flow *f = fnat_flow_alloc();
 
-	if (!f) {
-		fnat_stat_inc(pkt->fn, drop_nomem);
+	if (IS_ERR(f)) {
+		if (f == ERR_PTR(-ENOSPC))
+			fnat_stat_inc(pkt->fn, drop_flow_limit);
+		else
+			fnat_stat_inc(pkt->fn, drop_nomem);
 		return NULL;
 	}
 	fnat_seam_fill_flow(f, cp);

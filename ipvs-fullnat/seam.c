@@ -22,6 +22,7 @@
 #include "icmp.h"
 #include "laddr.h"
 #include "net.h"
+#include "reset.h"
 #include "route.h"
 #include "seam.h"
 #include "xmit.h"
@@ -168,6 +169,13 @@ static int fullnat_app_conn_bind(struct ip_vs_conn *cp)
 	return 0;
 }
 
+/* Not in a namespace that goes away: it has no devices any more. */
+static void flow_time_is_up(struct fnat_net *fn, const struct fnat_flow *f)
+{
+	if (!READ_ONCE(fn->exiting) && READ_ONCE(fn->sysctl.expire_rst))
+		fnat_reset_flow(fn, f);
+}
+
 /*
  * ip_vs_conn_expire(), or ip_vs_try_bind_dest() about to bind anew: only the
  * first ends the connection. It can run after this namespace's exit.
@@ -180,6 +188,8 @@ static int fullnat_done_conn(struct ip_vs_app *app, struct ip_vs_conn *cp)
 		return 0;
 	cp->app_data = NULL;
 	local_bh_disable();
+	if (f->protocol == IPPROTO_TCP && READ_ONCE(f->port_state) == FNAT_PORT_OPEN)
+		flow_time_is_up(fnat_net(cp->ipvs->net), f);
 	fnat_flow_free(f);
 	local_bh_enable();
 	return 0;

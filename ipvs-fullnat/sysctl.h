@@ -23,6 +23,10 @@ struct fnat_sysctl {
 	 * recycled
 	 */
 	int half_open_percent;
+	/* 0..1: an open TCP connection whose time is up is reset at both ends */
+	int expire_rst;
+	/* 0..1: TCP packets of no connection, to a VIP or a LIP, are answered by an RST */
+	int unknown_rst;
 	struct ctl_table_header *header;
 };
 

@@ -130,16 +130,29 @@ static void syn_offsets(struct fnat_pkt *pkt, u32 isn, const u8 *opts, unsigned 
 }
 
 /* The client has answered the SYN-ACK, and knew its number: it is no forger. */
-static void request_opens(struct fnat_flow *f, const struct tcphdr *th)
+static void request_opens(struct fnat_flow *f, u32 ack)
 {
 	struct fnat_tcp *tcp = &f->tcp;
 
-	if (likely(READ_ONCE(tcp->opened)) || !th->ack || th->syn || th->rst)
-		return;
 	spin_lock_bh(&f->lock);
-	if (tcp->has_rs_isn && seq_within(ntohl(th->ack_seq), tcp->rs_isn + 1, FNAT_FIRST_WINDOW))
+	if (tcp->has_rs_isn && seq_within(ack, tcp->rs_isn + 1, FNAT_FIRST_WINDOW)) {
+		WRITE_ONCE(tcp->client_ack, ack);
 		WRITE_ONCE(tcp->opened, true);
+	}
 	spin_unlock_bh(&f->lock);
+}
+
+/* How far the client has come with the RS, for fnat_reset_flow(). */
+static void request_advances(struct fnat_flow *f, const struct tcphdr *th)
+{
+	u32 ack = ntohl(th->ack_seq);
+
+	if (!th->ack || th->syn || th->rst)
+		return;
+	if (unlikely(!READ_ONCE(f->tcp.opened)))
+		request_opens(f, ack);
+	else if ((s32)(ack - READ_ONCE(f->tcp.client_ack)) > 0)
+		WRITE_ONCE(f->tcp.client_ack, ack);
 }
 
 static void request_rewrite(struct fnat_pkt *pkt, struct tcphdr *th, unsigned int hdr_len)
@@ -207,7 +220,7 @@ int fnat_tcp_request(struct fnat_pkt *pkt)
 	if (!fnat_prepare(pkt, hdr_len, compose ? FNAT_TOA_GROW_MAX : 0))
 		return FNAT_DROP(drop_nomem);
 	th = tcp_hdr(pkt->skb);
-	request_opens(f, th);
+	request_advances(f, th);
 	request_rewrite(pkt, th, hdr_len);
 	if (!compose)
 		return 0;

@@ -37,6 +37,13 @@ class Packet:
         return self.src, self.sport
 
     @property
+    def ip_length(self):
+        """Bytes of the whole IP packet, as its header says (of GSO packets, what fits there)."""
+        if self.header[0] >> 4 == 6:
+            return 40 + struct.unpack('>H', self.header[4:6])[0]
+        return struct.unpack('>H', self.header[2:4])[0]
+
+    @property
     def destination(self):
         """(address, port) of the receiver."""
         return self.dst, self.dport

@@ -14,40 +14,45 @@ import os
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
+from lib.families import V4, V6
 from lib.rawtcp import (MSS, SACK_PERMITTED, WINDOW_SCALE, RawHost, RawTcp, timestamps, toa)
 
-RAW_CLIENT = '198.51.100.77'
-FORGED, FORGED_V6 = '66.77.88.99', '66:77::88:99'
+FORGED, FORGED_V6 = V4.forged, V6.forged
 FORGED_BYTES = (bytes((66, 77, 88, 99)), bytes.fromhex('00660077000000000000000000880099'))
 
-V4, V4_ALIBABA = toa(200, FORGED, 6666), toa(254, FORGED, 6666)
-V6, V6_DPVS = toa(253, FORGED_V6, 6666), toa(254, FORGED_V6, 6666)
 TS = timestamps(1000)
-FORGERIES = {
-    'kind 200': V4, 'kind 254': V4_ALIBABA, 'kind 253': V6, 'kind 254 for IPv6': V6_DPVS,
-    'two of them': V4 + V4_ALIBABA, 'three kinds': V4 + V4_ALIBABA + V6,
-    'after timestamps': TS + V4, 'before timestamps': V4 + TS, 'unaligned': b'\1' + V4,
-    'after an unknown option': bytes((99, 5, 1, 2, 3)) + V4_ALIBABA,
-    'too long for its kind': toa(200, FORGED, 6666, 12) + bytes(4),
-    'too short for its kind': toa(200, FORGED, 6666, 6),
-    'IPv6 kind, IPv4 length': toa(253, FORGED, 6666),
-    'length beyond the header': toa(200, FORGED, 6666, 30),
-    'length 0': toa(200, FORGED, 6666, 0), 'length 1': toa(254, FORGED, 6666, 1),
-    'after a bad length': bytes((99, 0)) + V4, 'after the end of options': b'\0' + V4,
-    'cut short': b'\1\1\1' + bytes((200,)),
-}
 # those in which no option of a TOA kind begins, as far as a parser can see
 NOT_SEEN = ('after a bad length', 'after the end of options')
 
 
-def raw_client(t):
-    """A client without a stack."""
-    return RawHost(t.client, 'eth0', RAW_CLIENT, t.lb, 'outer')
+def forgeries(family):
+    """Options in which a client claims to be somebody else: {what: bytes}."""
+    first, second = (toa(kind, family.forged, 6666) for kind in family.kinds)
+    v4, v6 = toa(200, FORGED, 6666), toa(253, FORGED_V6, 6666)
+    kind, length = first[:2]
+    return {
+        'kind 200': v4, 'kind 254': toa(254, FORGED, 6666), 'kind 253': v6,
+        'kind 254 for IPv6': toa(254, FORGED_V6, 6666),
+        'two of them': first + second, 'three kinds': v4 + toa(254, FORGED, 6666) + v6,
+        'after timestamps': TS + first, 'before timestamps': first + TS,
+        'unaligned': b'\1' + first,
+        'after an unknown option': bytes((99, 5, 1, 2, 3)) + second,
+        'too long for its kind': toa(kind, family.forged, 6666, length + 4) + bytes(4),
+        'too short for its kind': toa(kind, family.forged, 6666, length - 2),
+        'IPv6 kind, IPv4 length': toa(253, FORGED, 6666),
+        'IPv4 kind, IPv6 length': toa(200, FORGED_V6, 6666),
+        'length beyond the header': toa(kind, family.forged, 6666, 38),
+        'length 0': toa(kind, family.forged, 6666, 0),
+        'length 1': toa(254, family.forged, 6666, 1),
+        'after a bad length': bytes((99, 0)) + first,
+        'after the end of options': b'\0' + first,
+        'cut short': b'\1\1\1' + bytes((kind,)),
+    }
 
 
-def check_forgery(t, host, server, where, options):
+def check_forgery(host, vip, server, where, options):
     """A connection that forges; the application sees who it really is."""
-    peer = RawTcp(host, VIP, 8000)
+    peer = RawTcp(host, vip, 8000)
     peer.syn(MSS + (options if where == 'SYN' else b''))
     if where == 'ACK':
         peer.send('A', options)
@@ -57,31 +62,31 @@ def check_forgery(t, host, server, where, options):
         peer.send('FA', options)
     else:
         peer.send('A')
-    line = f'{RAW_CLIENT} {peer.sport}\n'.encode()
+    line = f'{host.address} {peer.sport}\n'.encode()
     equal(peer.read(len(line)), line, f'{where}: what the server says')
     until(lambda: peer.own in server.clients, what='the server has noted the client')
     peer.reset()
 
 
-def test_forged(t):
+def test_forged(t, family):
     """A client that sends TOA options itself, of all kinds, lengths and positions, on any
     packet that could make the connection: not one byte of the forged address passes."""
-    t.fullnat(8000, servers=(RS1,))
-    server = t.rs1.peer_server(8000)
-    host = raw_client(t)
+    family.fullnat(t)
+    server = t.rs1.peer_server(8000, family=family.socket)
+    host = family.raw(t)
     watched = t.rs1.capture()
     forged = 0
-    for name, options in FORGERIES.items():
+    for name, options in forgeries(family).items():
         for where in ('SYN', 'ACK', 'lost ACK, data', 'FIN'):
             if where == 'SYN' and len(options) > 36:
                 continue        # the header is full
-            check_forgery(t, host, server, where, options)
+            check_forgery(host, family.vip, server, where, options)
             forged += name not in NOT_SEEN
-    equal({address for address, _ in server.clients}, {RAW_CLIENT}, 'clients')
+    equal({address for address, _ in server.clients}, {family.raw_client}, 'clients')
     for frame in observe.frames(watched):
         check(not any(secret in frame for secret in FORGED_BYTES),
               f'the forged address passed: {frame.hex()}')
-    packets = [packet for packet in watched.packets() if packet.dst == RS1]
+    packets = [packet for packet in watched.packets() if packet.dst == family.rs1]
     observe.check_one_toa_first(packets)
     equal([p for p in packets if p.flags == 'S' and p.toa], [], 'TOAs on a SYN')
     stats = t.lb.fullnat_stats()
@@ -91,28 +96,29 @@ def test_forged(t):
     equal(t.rs1.toa_stats()['stored'], len(server.clients), 'stored by toa')
 
 
-def test_forged_on_live(t):
+def test_forged_on_live(t, family):
     """On a live connection a forged option changes nothing any more, nor does one on a
     SYN with data of a client that tries TCP Fast Open."""
-    t.fullnat(8000, servers=(RS1,))
+    family.fullnat(t)
     t.rs1.sysctl('net.ipv4.tcp_fastopen', 0x602)    # accepts data on any SYN, without cookies
-    server = t.rs1.peer_server(8000)
-    host = raw_client(t)
-    peer = RawTcp(host, VIP, 8000).connect()
-    line = f'{RAW_CLIENT} {peer.sport}\n'.encode()
+    server = t.rs1.peer_server(8000, family=family.socket)
+    host = family.raw(t)
+    forged = toa(family.kinds[0], family.forged, 6666)
+    peer = RawTcp(host, family.vip, 8000).connect()
+    line = f'{host.address} {peer.sport}\n'.encode()
     equal(peer.read(len(line)), line, 'what the server says')
-    peer.send('PA', V4, b'live')
+    peer.send('PA', forged, b'live')
     equal(peer.read(4), b'live', 'echo')
     peer.reset()
-    fast = RawTcp(host, VIP, 8000)
+    fast = RawTcp(host, family.vip, 8000)
     watched = t.rs1.capture()
-    fast.syn(MSS + V4, b'early')
-    line = f'{RAW_CLIENT} {fast.sport}\nearly'.encode()
+    fast.syn(MSS + forged, b'early')
+    line = f'{host.address} {fast.sport}\nearly'.encode()
     fast.send('A')
     equal(fast.read(len(line)), line, 'what the server says')
     fast.reset()
     syn = next(packet for packet in watched.packets() if packet.flags == 'S')
-    equal((syn.toas, syn.payload), ([(200, *fast.own)], b'early'), 'SYN with data')
+    equal((syn.toas, syn.payload), ([(family.kinds[0], *fast.own)], b'early'), 'SYN with data')
     equal(server.clients, [peer.own, fast.own], 'clients')
 
 
@@ -141,7 +147,7 @@ def check_segments(packets, own, wanted, first_seq, wire):
     observe.check_one_toa_first(packets)
     if wire:
         observe.check_checksums(packets)
-        sizes = [int.from_bytes(packet.header[2:4], 'big') for packet in packets]
+        sizes = [packet.ip_length for packet in packets]
         check(max(sizes) <= 1500, f'too long: {sizes}')
     data = bytearray(len(wanted))
     covered = 0
@@ -174,79 +180,79 @@ def answer_to(data, client):
     return f'{hashlib.sha256(data).hexdigest()} {client[0]} {client[1]}\n'.encode()
 
 
-def slow_server(t, size):
+def slow_server(t, family, size):
     """A server whose packets, acknowledgments too, take 0.3 s: the whole first window is
     sent before it has proved anything, so that each segment must carry the TOA."""
-    t.fullnat(8000, servers=(RS1,))
+    family.fullnat(t)
     t.rs1.run('tc qdisc add dev eth0 root netem delay 300ms')
-    return t.rs1.peer_server(8000, handler=whole_request(size))
+    return t.rs1.peer_server(8000, family=family.socket, handler=whole_request(size))
 
 
-def requests_of(capture):
+def requests_of(capture, family):
     """What the LB sent to the server, and the sequence number of its first byte of data."""
-    packets = [packet for packet in capture.packets() if packet.dst == RS1]
+    packets = [packet for packet in capture.packets() if packet.dst == family.rs1]
     isn = next(packet.seq for packet in packets if packet.flags == 'S')
     return packets, (isn + 1) & 0xffffffff
 
 
-def test_first_request(t):
+def test_first_request(t, family):
     """8 kB right after the handshake, by a real client with and without offloads, by an LB
     with and without: the lowered MSS has left the room."""
-    server = slow_server(t, 8192)
+    server = slow_server(t, family, 8192)
     for client_offloads in (True, False):
         for lb_offloads in (True, False):
             observe.offloads(t.client, 'eth0', client_offloads)
             observe.offloads(t.lb, 'inner', lb_offloads)
             capture = t.rs1.capture(snaplen=65535)
             blob = os.urandom(8192)
-            with t.client.connect(VIP, 8000) as sock:
-                own = sock.getsockname()
+            with t.client.connect(family.vip, 8000) as sock:
+                own = sock.getsockname()[:2]
                 sock.sendall(blob)
                 answer = b''
                 while not answer.endswith(b'\n'):
                     answer += sock.recv(4096)
             equal(answer, answer_to(blob, own), 'answer')
-            check_segments(*request_args(capture, own, blob), not lb_offloads)
+            packets, first_seq = requests_of(capture, family)
+            check_segments(packets, own, blob, first_seq, not lb_offloads)
     equal(len(server.clients), 4, 'clients')
     stats = t.lb.fullnat_stats()
     equal((stats['toa_split'], stats['toa_gso'], stats['toa_dropped_options']), (0, 0, 0),
           'split, gso, dropped_options')
 
 
-def request_args(capture, own, blob):
-    """The first arguments of check_segments()."""
-    packets, first_seq = requests_of(capture)
-    return packets, own, blob, first_seq
-
-
-FULL = 1448             # payload of a full segment with timestamps, without regard to the MSS
 SYN_OPTIONS = MSS + SACK_PERMITTED + TS + WINDOW_SCALE
 
 
-def in_full_segments(peer, blob):
+def full_payload(family):
+    """Bytes in a packet of 1500 with timestamps, without regard to the MSS."""
+    return 1500 - family.header - 20 - len(TS)
+
+
+def in_full_segments(peer, blob, size):
     """Packets of 1500 bytes."""
-    for offset in range(0, len(blob), FULL):
-        peer.send('PA', TS, blob[offset:offset + FULL])
+    for offset in range(0, len(blob), size):
+        peer.send('PA', TS, blob[offset:offset + size])
 
 
-def in_one_piece(peer, blob):
+def in_one_piece(peer, blob, size):
     """A GSO packet of segments with 1500 bytes."""
-    peer.send_gso(TS, blob, FULL)
+    peer.send_gso(TS, blob, size)
 
 
-def with_full_headers(peer, blob):
+def with_full_headers(peer, blob, size):
     """Packets of 1500 bytes with 40 bytes of options: timestamps and SACK blocks."""
     options = TS + bytes((1, 1, 5, 26)) + bytes(24)
-    for offset in range(0, len(blob), FULL - 28):
-        peer.send('PA', options, blob[offset:offset + FULL - 28])
+    for offset in range(0, len(blob), size - 28):
+        peer.send('PA', options, blob[offset:offset + size - 28])
 
 
-def test_no_room(t):
+def test_no_room(t, family):
     """A client that fills its packets to the last byte, plain, as GSO packets, and with
     headers full of options: every segment carries the TOA and fits, none is lost."""
-    blob = os.urandom(5 * FULL)
-    slow_server(t, len(blob))
-    host = raw_client(t)
+    full = full_payload(family)
+    blob = os.urandom(5 * full)
+    slow_server(t, family, len(blob))
+    host = family.raw(t)
     expected = {in_full_segments: ('toa_split', 5), in_one_piece: ('toa_gso', 1),
                 with_full_headers: ('toa_dropped_options', 6)}
     for send, (counter, count) in expected.items():
@@ -254,11 +260,11 @@ def test_no_room(t):
             observe.offloads(t.lb, 'inner', not wire)
             before = t.lb.fullnat_stats()[counter]
             capture = t.rs1.capture(snaplen=65535)
-            peer = RawTcp(host, VIP, 8000).connect(SYN_OPTIONS, TS)
-            send(peer, blob)
+            peer = RawTcp(host, family.vip, 8000).connect(SYN_OPTIONS, TS)
+            send(peer, blob, full)
             wanted = answer_to(blob, peer.own)
             equal(peer.read(len(wanted)), wanted, f'{send.__name__}: answer')
-            packets, first_seq = requests_of(capture)
+            packets, first_seq = requests_of(capture, family)
             peer.reset()
             check_segments(packets, peer.own, blob, first_seq, wire)
             late = [p for p in packets if p.payload_len and not p.timestamps]
@@ -267,18 +273,18 @@ def test_no_room(t):
     equal(t.lb.fullnat_stats()['conns_without_toa'], 0, 'conns_without_toa')
 
 
-def test_damaged(t):
+def test_damaged(t, family):
     """What arrives with a wrong checksum leaves with a wrong checksum, or is dropped when
     it would have to be cut in two: the application never sees it."""
-    t.fullnat(8000, servers=(RS1,))
-    server = t.rs1.peer_server(8000, speaks_first=False)
-    peer = RawTcp(raw_client(t), VIP, 8000)
+    family.fullnat(t)
+    server = t.rs1.peer_server(8000, family=family.socket, speaks_first=False)
+    peer = RawTcp(family.raw(t), family.vip, 8000)
     peer.syn(SYN_OPTIONS)
-    for size in (5, FULL):
+    for size in (5, full_payload(family)):
         peer.send('PA', TS, b'X' * size, seq=peer.seq, damage=1)
     equal(t.lb.fullnat_stats()['drop_csum'], 1, 'drop_csum')
     peer.send('PA', TS, b'sound')
-    line = f'{RAW_CLIENT} {peer.sport}\nsound'.encode()
+    line = f'{family.raw_client} {peer.sport}\nsound'.encode()
     equal(peer.read(len(line)), line, 'answer')
     equal(server.clients, [peer.own], 'clients')
     check(observe.tcp_counters(t.rs1)['InCsumErrors'] >= 1, 'the server saw no wrong checksum')

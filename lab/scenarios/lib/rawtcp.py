@@ -19,9 +19,9 @@ import pcap
 
 from . import basics
 
-ETH_P_IP = 0x0800
+ETH_P = {4: 0x0800, 6: 0x86dd}
 SOL_PACKET, PACKET_VNET_HDR = 263, 15
-NEEDS_CSUM, GSO_TCPV4 = 1, 1
+NEEDS_CSUM, GSO_TCP = 1, {4: 1, 6: 4}
 FLAG_BITS = {letter: 1 << bit for bit, letter in enumerate('FSRPAUEC')}
 MSS = bytes.fromhex('020405b4')
 SACK_PERMITTED = bytes.fromhex('0402')
@@ -44,17 +44,30 @@ def folded(data):
     return pcap.checksum(data) ^ 0xffff
 
 
+def ip_version(address):
+    """4 or 6."""
+    return ipaddress.ip_address(address).version
+
+
+def ip_header(source, destination, length):
+    """The IPv4 or IPv6 header in front of `length` bytes of TCP."""
+    pair = ipaddress.ip_address(source).packed + ipaddress.ip_address(destination).packed
+    if ip_version(destination) == 6:
+        return struct.pack('!IHBB', 6 << 28, length, socket.IPPROTO_TCP, 64) + pair
+    head = struct.pack('!BBHHHBBH', 0x45, 0, 20 + length, random.getrandbits(16), 0x4000,
+                       64, socket.IPPROTO_TCP, 0) + pair
+    return head[:10] + struct.pack('!H', pcap.checksum(head)) + head[12:]
+
+
 def make_packet(source, destination, segment, *, partial=False, damage=0):
-    """An IPv4 packet around a TCP segment (its checksum field is still 0).
+    """A packet around a TCP segment (its checksum field is still 0).
     partial: leave the checksum to who sends it; damage: added to the checksum."""
-    pair = socket.inet_aton(source) + socket.inet_aton(destination)
-    pseudo = pair + struct.pack('!HH', socket.IPPROTO_TCP, len(segment))
+    pair = ipaddress.ip_address(source).packed + ipaddress.ip_address(destination).packed
+    pseudo = pair + struct.pack('!II', len(segment), socket.IPPROTO_TCP)
     check = folded(pseudo) if partial else pcap.checksum(pseudo + segment)
     check = (check + damage) & 0xffff
     segment = segment[:16] + struct.pack('!H', check) + segment[18:]
-    head = struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(segment), random.getrandbits(16), 0x4000,
-                       64, socket.IPPROTO_TCP, 0) + pair
-    return head[:10] + struct.pack('!H', pcap.checksum(head)) + head[12:] + segment
+    return ip_header(source, destination, len(segment)) + segment
 
 
 def device_mac(namespace, device):
@@ -72,10 +85,13 @@ class RawHost:
     def __init__(self, namespace, device, address, neighbour, neighbour_device):
         self.address = address
         self.mac = device_mac(namespace, device)
-        self.neighbour_mac = device_mac(neighbour, neighbour_device)
+        self.version = ip_version(address)
+        ethertype = ETH_P[self.version]
+        link = device_mac(neighbour, neighbour_device) + self.mac
+        self.link_header = link + struct.pack('!H', ethertype)
         with namespace:
-            self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_IP))
-            self.sock.bind((device, ETH_P_IP))
+            self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ethertype))
+            self.sock.bind((device, ethertype))
             self.gso = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
             self.gso.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
             self.gso.bind((device, 0))
@@ -85,15 +101,16 @@ class RawHost:
                          'nud permanent'])
 
     def send(self, packet):
-        """Send an IPv4 packet."""
-        self.sock.send(self.neighbour_mac + self.mac + struct.pack('!H', ETH_P_IP) + packet)
+        """Send an IP packet."""
+        self.sock.send(self.link_header + packet)
 
     def send_gso(self, packet, tcp_header_length, size):
         """Send what a host with TSO hands to its card: one big packet, to be cut
         into segments with `size` bytes of payload; its checksum is partial."""
-        header = struct.pack('=BBHHHH', NEEDS_CSUM, GSO_TCPV4, 14 + 20 + tcp_header_length,
-                             size, 14 + 20, 16)
-        self.gso.send(header + self.neighbour_mac + self.mac + struct.pack('!H', ETH_P_IP) + packet)
+        tcp = len(self.link_header) + {4: 20, 6: 40}[self.version]
+        header = struct.pack('=BBHHHH', NEEDS_CSUM, GSO_TCP[self.version],
+                             tcp + tcp_header_length, size, tcp, 16)
+        self.gso.send(header + self.link_header + packet)
 
     def receive(self, timeout):
         """The next packet for this address, or None."""

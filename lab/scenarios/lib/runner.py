@@ -8,6 +8,7 @@ the kernel must not have complained. Prints "ok FILE/NAME", "not ok FILE/NAME:
 why" or "skip FILE/NAME: why"; lines that begin with # explain.
 """
 import fnmatch
+import functools
 import importlib.util
 import inspect
 import os
@@ -54,6 +55,24 @@ class Kmsg:
                 found.append('kernel: ' + line)
 
 
+def variant(function, value):
+    """The scenario of one value, see basics.each()."""
+    @functools.wraps(function)
+    def scenario(t):
+        function(t, value)
+    scenario.__name__ = f'{function.__name__}_{value}'
+    return scenario
+
+
+def variants(function):
+    """A scenario as it is; one with a parameter once for each of its values, which are the
+    families if the parameter is `family`."""
+    values = getattr(function, 'values', None)
+    if values is None and 'family' in inspect.signature(function).parameters:
+        values = lib.FAMILIES
+    return [function] if values is None else [variant(function, value) for value in values]
+
+
 def load(path):
     """The scenarios of a file, in their order."""
     spec = importlib.util.spec_from_file_location('scenarios', path)
@@ -61,7 +80,8 @@ def load(path):
     spec.loader.exec_module(module)
     functions = [value for name, value in vars(module).items()
                  if name.startswith('test_') and inspect.isfunction(value)]
-    return sorted(functions, key=lambda f: f.__code__.co_firstlineno)
+    functions.sort(key=lambda f: f.__code__.co_firstlineno)
+    return [one for function in functions for one in variants(function)]
 
 
 def in_child(function, directory, report):

@@ -3,7 +3,7 @@
 
     client ───outer─── lb ───inner───┬─── rs1
     198.51.100.1, .2   .254          │    10.0.0.11
-    2001:db8:c::1      ::254         └─── rs2
+    2001:db8:c::1, ::2 ::254         └─── rs2
                        VIP 203.0.113.80   10.0.0.12
                        2001:db8:f::80     fd00::11, fd00::12
                        inner 10.0.0.254, LIPs 10.0.0.100 and up, fd00::254, fd00::100
@@ -12,20 +12,90 @@ Every machine's interface is eth0; the LB's are outer and inner. The client's
 default route is the LB. The real servers have no route to the client: an answer
 can come back only by a local address of the LB.
 """
+import dataclasses
 import os
+import socket
 
 from . import basics
 from .capture import Capture
 from .namespace import Namespace
+from .rawtcp import RawHost
 from .servers import Nginx, PeerServer
 
 CLIENT, CLIENT2, LB_OUTER = '198.51.100.1', '198.51.100.2', '198.51.100.254'
-CLIENT_V6, LB_OUTER_V6 = '2001:db8:c::1', '2001:db8:c::254'
+CLIENT_V6, CLIENT2_V6, LB_OUTER_V6 = '2001:db8:c::1', '2001:db8:c::2', '2001:db8:c::254'
 VIP, VIP_V6 = '203.0.113.80', '2001:db8:f::80'
 LB_INNER, LIP, LIP2 = '10.0.0.254', '10.0.0.100', '10.0.0.101'
 LB_INNER_V6, LIP_V6 = 'fd00::254', 'fd00::100'
 RS1, RS2 = '10.0.0.11', '10.0.0.12'
 RS1_V6, RS2_V6 = 'fd00::11', 'fd00::12'
+
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """The same roles, in the addresses of one family, and what differs on the wire. A scenario
+    test_...(t, family) runs for each of FAMILIES, as NAME_v4 and NAME_v6."""
+    name: str
+    af: int
+    client: str
+    client2: str
+    raw_client: str     # for rawtcp: no stack answers for it
+    forged: str         # whom a forger names
+    lb_outer: str
+    vip: str
+    inner: str          # the network of LIPs and real servers, without the host
+    length: int         # of the subnets' prefixes
+    host_length: int    # of a single address
+    header: int         # bytes of an IP header
+    kinds: tuple        # of TOA, the default first
+    toa_length: int
+
+    def __str__(self):
+        return self.name
+
+    def host(self, number, network=0):
+        """An address of the inner network; or of another one, 1 to 9, beside it."""
+        return self.inner.format(network) + str(number)
+
+    lip = property(lambda self: self.host(100))
+    lip2 = property(lambda self: self.host(101))
+    lb_inner = property(lambda self: self.host(254))
+    rs1 = property(lambda self: self.host(11))
+    rs2 = property(lambda self: self.host(12))
+    servers = property(lambda self: (self.rs1, self.rs2))
+    nft = property(lambda self: 'ip' if self is V4 else 'ip6')
+    socket = property(lambda self: self.af)
+
+    def service(self, port, vip=None, protocol='tcp'):
+        """VIP:port in the words of ipvsadm."""
+        return f'-{protocol[0]} {address_port(vip or self.vip, port)}'
+
+    def fwmark(self, mark):
+        """The service of a mark in the words of ipvsadm."""
+        return f'-f {mark}' + (' -6' if self is V6 else '')
+
+    def fullnat(self, t, port=8000, **options):
+        """A FULLNAT service over rs1 alone; see Topology.fullnat."""
+        options.setdefault('servers', (self.rs1,))
+        return t.fullnat(port, family=self, **options)
+
+    def raw(self, t):
+        """A client without a stack."""
+        return RawHost(t.client, 'eth0', self.raw_client, t.lb, 'outer')
+
+
+V4 = Family('v4', socket.AF_INET, CLIENT, CLIENT2, '198.51.100.77', '66.77.88.99', LB_OUTER, VIP,
+            '10.{}.0.', 24, 32, 20, (200, 254), 8)
+V6 = Family('v6', socket.AF_INET6, CLIENT_V6, CLIENT2_V6, '2001:db8:c::77', '66:77::88:99',
+            LB_OUTER_V6, VIP_V6, 'fd0{}::', 64, 128, 40, (253, 254), 20)
+FAMILIES = (V4, V6)
+
+
+def address_port(address, port):
+    """ADDRESS:PORT, or [ADDRESS]:PORT."""
+    return f'[{address}]:{port}' if ':' in address else f'{address}:{port}'
+
 
 QUIET = {'net.ipv6.conf.all.accept_dad': 0, 'net.ipv6.conf.default.accept_dad': 0,
          'net.ipv6.conf.default.router_solicitations': 0}
@@ -53,36 +123,45 @@ class Host(Namespace):
 
 
 class Topology:
-    """client, lb, rs1 and rs2, connected."""
+    """client, lb, rs1 and rs2, connected. A second one needs a suffix to its names; it has
+    the same addresses, and no connection with the first."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, suffix=''):
         self.directory = directory
         os.makedirs(directory, exist_ok=True)
-        self.client = Host('client', directory)
-        self.lb = Host('lb', directory)
-        self.rs1 = Host('rs1', directory)
-        self.rs2 = Host('rs2', directory)
-        self.switch = Host('switch', directory)
+        self.client = Host('client' + suffix, directory)
+        self.lb = Host('lb' + suffix, directory)
+        self.rs1 = Host('rs1' + suffix, directory)
+        self.rs2 = Host('rs2' + suffix, directory)
+        self.switch = Host('switch' + suffix, directory)
         self.hosts = (self.client, self.lb, self.rs1, self.rs2)
         self.servers = (self.rs1, self.rs2)
         self._wire()
         self._addresses()
 
     def _wire(self):
-        self.switch.batch([
-            'link add inner type bridge forward_delay 0',
-            'link set inner up',
-            'link add lb type veth peer name inner netns lb',
-            'link add rs1 type veth peer name eth0 netns rs1',
-            'link add rs2 type veth peer name eth0 netns rs2',
-            *(f'link set {port} master inner up' for port in ('lb', 'rs1', 'rs2'))])
-        self.lb.batch(['link add outer type veth peer name eth0 netns client'])
+        self.add_bridge('inner')
+        self.plug(self.lb, 'inner')
+        for server in self.servers:
+            self.plug(server)
+        self.lb.batch([f'link add outer type veth peer name eth0 netns {self.client}'])
+
+    def add_bridge(self, name):
+        """One more network for machines to be plugged in."""
+        self.switch.batch([f'link add {name} type bridge forward_delay 0',
+                           f'link set {name} up'])
+
+    def plug(self, host, device='eth0', bridge='inner'):
+        """Connect a new interface of a machine to a bridge of the switch."""
+        port = f'{host}-{bridge}'[:15]
+        self.switch.batch([f'link add {port} type veth peer name {device} netns {host}',
+                           f'link set {port} master {bridge} up'])
 
     def _addresses(self):
         self.client.batch([
             'link set lo up', 'link set eth0 up',
             f'addr add {CLIENT}/24 dev eth0', f'addr add {CLIENT2}/24 dev eth0',
-            f'addr add {CLIENT_V6}/64 dev eth0 nodad',
+            f'addr add {CLIENT_V6}/64 dev eth0 nodad', f'addr add {CLIENT2_V6}/64 dev eth0 nodad',
             f'route add default via {LB_OUTER}', f'route add default via {LB_OUTER_V6}'])
         self.lb.batch([
             'link set lo up', 'link set outer up', 'link set inner up',
@@ -99,19 +178,22 @@ class Topology:
         self.lb.run(f'ip addr add {address}/{length} dev inner'
                     + (' nodad' if ':' in address else ''))
 
-    def fullnat(self, port=80, *, servers=None, lips=(LIP,), scheduler='rr', vip=VIP,
-                service_options='', lip_options='', toa=True):
+    def fullnat(self, port=80, *, family=V4, servers=None, lips=None, scheduler='rr', vip=None,
+                service=None, weights=(), service_options='', lip_options='', toa=True):
         """Make VIP:port a FULLNAT service over the real servers, as an operator
-        does: local addresses, service, pool, destinations; and toa."""
+        does: local addresses, service, pool, destinations; and toa.
+        service: another name of it than -t VIP:port; lips: what is local already, and
+        prefixes, are not added to an interface."""
         if toa:
             basics.run('modprobe toa')
-        service = f'-t {vip}:{port}'
+        service = service or family.service(port, vip)
         self.lb.run(f'ipvsadm -A {service} -s {scheduler} --fullnat {service_options}')
-        present = self.lb.run('ip -o addr show dev inner').out
-        for lip in lips:
-            if f' {lip}/' not in present:
+        present = self.lb.run('ip -o addr show').out
+        for lip in (family.lip,) if lips is None else lips:
+            if f' {lip}/' not in present and '/' not in lip:
                 self.add_lip(lip)
             self.lb.run(f'ipvsadm -P {service} -z {lip} {lip_options}')
-        for server in servers or (RS1, RS2):
-            self.lb.run(f'ipvsadm -a {service} -r {server}:{port}')
+        servers = servers or family.servers
+        for server, weight in zip(servers, weights or [1] * len(servers)):
+            self.lb.run(f'ipvsadm -a {service} -r {address_port(server, port)} -w {weight}')
         return service
