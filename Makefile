@@ -11,6 +11,8 @@ DESTDIR ?=
 ONLY    ?=
 LONG    ?=
 RUN     ?=
+COUNT   ?= 1000000
+SEED    ?=
 UAPI    := $(TOP)/ipvs-fullnat/include/uapi
 
 override BUILD := $(abspath $(BUILD))
@@ -40,9 +42,10 @@ ip_vs_fullnat toa: deps-build $(DEPS_KERNEL)
 	@lab/modules $(KERNEL) $@
 .PHONY: ip_vs_fullnat toa
 
-## tools: build/ipvsadm/ipvsadm
+## tools: build/ipvsadm/ipvsadm, and the lab's generators of traffic
 tools: deps-build
 	@$(MAKE) -C ipvsadm-patch BUILD=$(BUILD)/ipvsadm UAPI=$(UAPI)
+	@$(MAKE) -C lab/fuzz BUILD=$(BUILD)/fuzz
 .PHONY: tools
 
 ## install: modules to /lib/modules/.../updates, tool to /usr/local/sbin (DESTDIR)
@@ -95,6 +98,12 @@ fuzz: deps-build deps-test
 scenarios: deps-build deps-lab modules tools
 	@lab/run-scenarios $(KERNEL) '$(ONLY)'
 .PHONY: scenarios
+
+## fuzz-packets: mutated packets through the LB, from live connections (COUNT, SEED)
+fuzz-packets: deps-build deps-lab modules tools
+	@LAB_LONG=1 LAB_FUZZ_COUNT=$(COUNT) LAB_FUZZ_SEED=$(SEED) \
+		lab/run-scenarios $(KERNEL) 37_hostile/fuzz_packets
+.PHONY: fuzz-packets
 
 ##@ Play
 ## lab: four machines, the whole chain, a table of what everyone saw (SHELL_ON=lb)

@@ -19,6 +19,7 @@
 #include "laddr.h"
 #include "net.h"
 #include "port.h"
+#include "reset.h"
 #include "seam.h"
 
 /* A port map that no flow uses is kept this long for its cursor and marks. */
@@ -237,7 +238,9 @@ static unsigned int portmap_take_from(struct fnat_portmap *pm, struct fnat_flow 
 	return ntohs(victim->lport);
 }
 
-static unsigned int portmap_take_half_open(struct fnat_net *fn, struct fnat_portmap *pm)
+/* The victim is for port_alloc_in(), which tells the RS. */
+static unsigned int portmap_take_half_open(struct fnat_net *fn, struct fnat_portmap *pm,
+					   struct fnat_flow **recycled)
 {
 	struct fnat_flow *victim;
 
@@ -245,6 +248,7 @@ static unsigned int portmap_take_half_open(struct fnat_net *fn, struct fnat_port
 	if (!victim || time_before(jiffies, victim->created + FNAT_HALF_OPEN_GRACE))
 		return 0;
 	fnat_stat_inc(fn, takeover_half_open);
+	*recycled = victim;
 	return portmap_take_from(pm, victim);
 }
 
@@ -267,31 +271,33 @@ static bool half_open_share_used(const struct fnat_net *fn, struct fnat_portmap 
 	return pm->half_open > range_size(&r) * percent / 100;
 }
 
-static unsigned int portmap_take(struct fnat_net *fn, struct fnat_portmap *pm)
+static unsigned int portmap_take(struct fnat_net *fn, struct fnat_portmap *pm,
+				 struct fnat_flow **recycled)
 {
 	unsigned int port = 0;
 
 	if (half_open_share_used(fn, pm))
-		port = portmap_take_half_open(fn, pm);
+		port = portmap_take_half_open(fn, pm, recycled);
 	if (!port)
 		port = portmap_take_free(pm, fn->net);
 	if (!port)
 		port = portmap_take_closed(fn, pm);
 	if (!port)
-		port = portmap_take_half_open(fn, pm);
+		port = portmap_take_half_open(fn, pm, recycled);
 	return port;
 }
 
 /* 0; -EADDRINUSE: no port is left; -EAGAIN: the port map is going away. */
 static int port_alloc_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fnat_flow *f)
 {
+	struct fnat_flow *recycled = NULL;
 	unsigned int port = 0;
 	int err;
 
 	spin_lock_bh(&pm->lock);
 	err = pm->dead ? -EAGAIN : -EADDRINUSE;
 	if (likely(!pm->dead))
-		port = portmap_take(fn, pm);
+		port = portmap_take(fn, pm, &recycled);
 	if (port) {
 		f->laddr = pm->key.laddr->addr;
 		f->lport = htons(port);
@@ -303,6 +309,9 @@ static int port_alloc_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fn
 		err = 0;
 	}
 	spin_unlock_bh(&pm->lock);
+	/* before the SYN of the new connection; RCU keeps it */
+	if (recycled && recycled->protocol == IPPROTO_TCP)
+		fnat_reset_half_open(fn, recycled);
 	return err;
 }
 

@@ -127,6 +127,28 @@ void fnat_reset_flow(struct fnat_net *fn, const struct fnat_flow *f)
 }
 
 /**
+ * fnat_reset_half_open - let the RS forget a handshake that no client completes
+ * @fn: its namespace
+ * @f: the TCP flow, which gives up its port or has lost it
+ *
+ * The RS would take the next SYN from this port for a part of that handshake
+ * and refuse it: a SYN flood would cost honest clients a second each. It
+ * expects the number after the SYN's.
+ */
+void fnat_reset_half_open(struct fnat_net *fn, const struct fnat_flow *f)
+{
+	struct rst_numbers n = { .seq = f->tcp.client_isn + f->tcp.off.seq + 1 };
+	struct fnat_tuple t;
+
+	fnat_flow_tuple(f, FNAT_DIR_REPLY, &t);
+	fnat_tuple_turn(&t);
+	rcu_read_lock();
+	send_rst(fn->net, &t, &n);
+	rcu_read_unlock();
+	fnat_stat_inc(fn, half_open_rst);
+}
+
+/**
  * fnat_reset_unknown - answer a TCP packet as a host without the connection would
  * @fn: its namespace
  * @skb: the packet, which stays the caller's

@@ -9,6 +9,7 @@ struct fnat_net;
 struct sk_buff;
 
 void fnat_reset_flow(struct fnat_net *fn, const struct fnat_flow *f);
+void fnat_reset_half_open(struct fnat_net *fn, const struct fnat_flow *f);
 void fnat_reset_unknown(struct fnat_net *fn, const struct sk_buff *skb,
 			const struct fnat_tuple *t, unsigned int thoff);
 

@@ -172,8 +172,14 @@ static int fullnat_app_conn_bind(struct ip_vs_conn *cp)
 /* Not in a namespace that goes away: it has no devices any more. */
 static void flow_time_is_up(struct fnat_net *fn, const struct fnat_flow *f)
 {
-	if (!READ_ONCE(fn->exiting) && READ_ONCE(fn->sysctl.expire_rst))
+	enum fnat_port_state state = READ_ONCE(f->port_state);
+
+	if (READ_ONCE(fn->exiting) || !READ_ONCE(fn->sysctl.expire_rst))
+		return;
+	if (state == FNAT_PORT_OPEN)
 		fnat_reset_flow(fn, f);
+	else if (state == FNAT_PORT_HALF_OPEN)
+		fnat_reset_half_open(fn, f);
 }
 
 /*
@@ -188,7 +194,7 @@ static int fullnat_done_conn(struct ip_vs_app *app, struct ip_vs_conn *cp)
 		return 0;
 	cp->app_data = NULL;
 	local_bh_disable();
-	if (f->protocol == IPPROTO_TCP && READ_ONCE(f->port_state) == FNAT_PORT_OPEN)
+	if (f->protocol == IPPROTO_TCP)
 		flow_time_is_up(fnat_net(cp->ipvs->net), f);
 	fnat_flow_free(f);
 	local_bh_enable();

@@ -34,6 +34,7 @@ static const char *const stat_names[__FNAT_STAT_MAX] = {
 	[FNAT_STAT_icmp_to_rs] = "icmp_to_rs",
 	[FNAT_STAT_icmp_to_client] = "icmp_to_client",
 	[FNAT_STAT_expire_rst] = "expire_rst",
+	[FNAT_STAT_half_open_rst] = "half_open_rst",
 	[FNAT_STAT_unknown_rst] = "unknown_rst",
 	[FNAT_STAT_drop_exhausted] = "drop_exhausted",
 	[FNAT_STAT_drop_no_laddr] = "drop_no_laddr",

@@ -49,6 +49,8 @@ enum fnat_stat {
 	FNAT_STAT_icmp_to_client,
 	/* connections reset at both ends since their time was up */
 	FNAT_STAT_expire_rst,
+	/* half-open connections that lost their port or timed out: the RS was told */
+	FNAT_STAT_half_open_rst,
 	/* packets of no connection that were answered by an RST */
 	FNAT_STAT_unknown_rst,
 	/* drops: every free port of every local address is in use */

@@ -210,18 +210,19 @@ int fnat_tcp_request(struct fnat_pkt *pkt)
 	struct tcphdr buf, *th;
 	const struct tcphdr *h = tcp_header(pkt, &buf);
 	unsigned int hdr_len = h ? tcp_header_len(pkt, h) : 0;
-	bool accepted = READ_ONCE(f->tcp.accepted);
-	bool with_toa;
+	bool compose, with_toa;
 	int err;
 
 	if (!hdr_len)
 		return FNAT_DROP(drop_malformed);
-	if (!fnat_prepare(pkt, hdr_len, accepted ? 0 : FNAT_TOA_GROW_MAX))
+	/* also a SYN on an accepted connection, which may begin it anew */
+	compose = h->syn || !READ_ONCE(f->tcp.accepted);
+	if (!fnat_prepare(pkt, hdr_len, compose ? FNAT_TOA_GROW_MAX : 0))
 		return FNAT_DROP(drop_nomem);
 	th = tcp_hdr(pkt->skb);
 	request_advances(f, th);
 	request_rewrite(pkt, th, hdr_len);
-	if (accepted && !th->syn)
+	if (!compose)
 		return 0;
 
 	with_toa = toa_wanted(f, th, pkt->skb->len > pkt->thoff + hdr_len);

@@ -492,12 +492,16 @@ class Run:
                 os.unlink(os.path.join(tree, name))
         os.rename(tree, os.path.join(self.share, 'modules'))
         shutil.rmtree(os.path.join(self.share, 'lib'))
-        tool = os.path.join(BUILD, 'ipvsadm', 'ipvsadm')
-        if os.path.exists(tool):
-            os.makedirs(os.path.join(self.share, 'bin'))
-            for path in (tool, *glob.glob(os.path.join(BUILD, 'ipvsadm', 'ipvsadm-*'))):
+        self._snapshot_tools()
+
+    def _snapshot_tools(self):
+        """Our programs, for the guests' /usr/local/sbin."""
+        target = os.path.join(self.share, 'bin')
+        for pattern in ('ipvsadm/ipvsadm', 'ipvsadm/ipvsadm-*', 'fuzz/*'):
+            for path in glob.glob(os.path.join(BUILD, pattern)):
                 if os.path.isfile(path) and os.access(path, os.X_OK):
-                    shutil.copy(path, os.path.join(self.share, 'bin'))
+                    os.makedirs(target, exist_ok=True)
+                    shutil.copy(path, target)
 
     def vm(self, name, **options):
         """A new guest, not started yet."""
