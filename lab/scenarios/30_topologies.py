@@ -184,3 +184,16 @@ def test_lip_shared_with_host(t, family):
     equal(own[0], family.lb_inner, 'the LB as a client')
     equal(answer, f'{own[0]} {own[1]}\nx'.encode(), 'what the LB as a client is told')
     echo(visit.sock)
+
+
+def test_host_beside_lip(t, family):
+    """The LB itself, as a health checker does, talks to the real servers from its own address,
+    although the LIPs are on the same interface."""
+    t.fullnat(8000, family=family, lips=(family.lip, family.lip2))
+    chain = Chain(t, 8000, family=family)
+    for server, host in zip(family.servers, t.servers):
+        own, answer = t.lb.ask(server, 8000, b'x')
+        equal(own[0], family.lb_inner, 'the LB\'s address')
+        equal(answer, f'{own[0]} {own[1]}\nx'.encode(), f'answer of {host}')
+    equal(observe.drops(t.lb), {}, 'drops')
+    equal(chain.visits(family.vip, (8000,), 2), [1, 1], 'connections')
