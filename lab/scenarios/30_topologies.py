@@ -2,11 +2,13 @@
 """Where client, VIP, LIP and real servers may be: one subnet, behind routers, addresses on lo
 and by routes, services by mark and of all ports.
 """
+import ipaddress
 import os
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
 from lib.traffic import Chain, echo
+from lib.udp import UdpServer, ask_udp, udp_socket
 
 REDIRECTS = 'icmp[icmptype] == icmp-redirect or (icmp6 and ip6[40] == 137)'
 
@@ -69,6 +71,17 @@ def test_lip_on_lo(t, family):
     equal(used, set(lips), 'local addresses used')
 
 
+def any_ip(t, family):
+    """A prefix of 256 addresses, local by a route; the servers know the way. Returns the prefix
+    and the route."""
+    prefix = f'{family.host(0, 9)}/{family.host_length - 8}'
+    route = f'{prefix} dev lo'
+    t.lb.run(f'ip route add local {route}')
+    for server in t.servers:
+        server.batch([f'route add {prefix} via {family.lb_inner}'])
+    return prefix, route
+
+
 def local_lips(lb):
     """How many local addresses the LB finds to be local."""
     return sum(row['local'] for name, row in observe.overview(lb).items() if name[0] == 'l')
@@ -77,11 +90,7 @@ def local_lips(lb):
 def test_lip_by_local_route(t, family):
     """AnyIP: a whole prefix is local by a route, and a pool by one declaration. Without the
     route its addresses are none of ours; with it they are again."""
-    prefix = f'{family.host(0, 9)}/{family.host_length - 8}'
-    route = f'{prefix} dev lo'
-    t.lb.run(f'ip route add local {route}')
-    for server in t.servers:
-        server.batch([f'route add {prefix} via {family.lb_inner}'])
+    prefix, route = any_ip(t, family)
     t.fullnat(8000, family=family, lips=(prefix,))
     chain = Chain(t, 8000, family=family)
     chain.visits(family.vip, (8000,), 64)
@@ -104,8 +113,8 @@ def mark_rules(family, mark, vips, ports):
     counter invalid {{ }}
     chain set_mark {{
         type filter hook prerouting priority mangle
-        {family.nft} daddr {{ {', '.join(vips)} }} tcp dport {{ {', '.join(map(str, ports))} }} \
-meta mark set {mark}
+        meta l4proto {{ tcp, udp }} {family.nft} daddr {{ {', '.join(vips)} }} \
+th dport {{ {', '.join(map(str, ports))} }} meta mark set {mark}
     }}
     chain strict {{
         type filter hook prerouting priority filter
@@ -137,6 +146,28 @@ def test_fwmark(t, family):
     chain.check()
     counted = t.lb.run('nft list counter inet marks invalid').out
     check('packets 0 ' in counted, f'invalid packets: {counted}')
+    equal(t.lb.run('conntrack -L 2>/dev/null').out, '', 'conntrack entries')
+
+
+def test_udp_by_mark(t, family):
+    """UDP under a mark, for two VIPs and two ports, from LIPs that are local by a route: each
+    answer comes from where the client had asked."""
+    vips, ports = (family.vip, family.vip.replace('80', '81')), (8000, 8001)
+    t.lb.batch([f'addr add {vips[1]}/{family.host_length} dev outer nodad'])
+    t.lb.nft(mark_rules(family, 7, vips, ports))
+    prefix, _ = any_ip(t, family)
+    t.fullnat(0, family=family, service=family.fwmark(7), lips=(prefix,))
+    servers = [[UdpServer(host, port, family) for port in ports] for host in t.servers]
+    for where in [(vip, port) for vip in vips for port in ports for _ in range(4)]:
+        with udp_socket(t.client, family) as sock:
+            equal(ask_udp(sock, where, b'abc'), b'cba', f'answer of {where}')
+    equal([[len(server.peers) for server in one] for one in servers], [[4, 4], [4, 4]],
+          'datagrams per server and port')
+    peers = {peer[0] for one in servers for server in one for peer in server.peers}
+    check(all(ipaddress.ip_address(peer) in ipaddress.ip_network(prefix) for peer in peers),
+          f'who asked the servers: {peers}')
+    check(len(peers) > 4, f'16 conns from {len(peers)} of 256 LIPs')
+    equal(observe.drops(t.lb), {}, 'drops')
     equal(t.lb.run('conntrack -L 2>/dev/null').out, '', 'conntrack entries')
 
 
