@@ -208,10 +208,12 @@ class Topology:
         return router
 
     def add_lip(self, address=LIP):
-        """Give the LB a local address on its inner interface."""
-        length = 64 if ':' in address else 24
-        self.lb.run(f'ip addr add {address}/{length} dev inner'
-                    + (' nodad' if ':' in address else ''))
+        """Give the LB a local address on its inner interface: one that the LB itself does not
+        talk from. A second IPv4 address of a subnet is never chosen, an IPv6 one may be."""
+        if ':' in address:
+            self.lb.run(f'ip addr add {address}/64 dev inner nodad preferred_lft 0')
+        else:
+            self.lb.run(f'ip addr add {address}/24 dev inner')
 
     def fullnat(self, port=80, *, family=V4, servers=None, lips=None, scheduler='rr', vip=None,
                 service=None, weights=(), service_options='', lip_options='', toa=True):
