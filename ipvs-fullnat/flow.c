@@ -25,6 +25,14 @@ module_param(flow_tab_bits, uint, 0444);
 MODULE_PARM_DESC(flow_tab_bits,
 		 "log2 of the buckets of the flow table, 10..24; default by memory, 2 KiB of RAM for each byte of table");
 
+static unsigned int flow_max;
+module_param(flow_max, uint, 0444);
+MODULE_PARM_DESC(flow_max,
+		 "connections at most, of all namespaces; default: what a quarter of RAM can hold");
+
+/* What a connection takes: ours, that of ip_vs, and the places in the tables. */
+#define FNAT_FLOW_COST		640
+
 static struct hlist_head *flow_tab;
 static spinlock_t *flow_locks;
 static u32 flow_seed;
@@ -43,6 +51,13 @@ static unsigned int flow_tab_default_bits(void)
 	return clamp_t(unsigned int, ilog2(buckets | 1), 14, 20);
 }
 
+static unsigned int flow_default_max(void)
+{
+	u64 fit = ((u64)totalram_pages() << PAGE_SHIFT) / 4 / FNAT_FLOW_COST;
+
+	return clamp_t(u64, fit, 65536, UINT_MAX);
+}
+
 /* Process context. */
 int fnat_flow_tab_init(void)
 {
@@ -55,6 +70,8 @@ int fnat_flow_tab_init(void)
 		       flow_tab_bits, FNAT_FLOW_BITS_MIN, FNAT_FLOW_BITS_MAX);
 		return -EINVAL;
 	}
+	if (!flow_max)
+		flow_max = flow_default_max();
 	flow_seed = get_random_u32();
 
 	flow_cache = kmem_cache_create("fnat_flow", sizeof(struct fnat_flow), 0,
@@ -103,7 +120,8 @@ static spinlock_t *bucket_lock(u32 hash)
 	return &flow_locks[hash & (FNAT_FLOW_LOCKS - 1)];
 }
 
-static void flow_tuple(const struct fnat_flow *f, enum fnat_dir dir, struct fnat_tuple *t)
+/* What packets of that direction carry when they reach us. */
+void fnat_flow_tuple(const struct fnat_flow *f, enum fnat_dir dir, struct fnat_tuple *t)
 {
 	bool request = dir == FNAT_DIR_REQUEST;
 
@@ -161,15 +179,18 @@ struct fnat_flow *fnat_flow_find(const struct net *net, const struct fnat_tuple 
 	return bucket_find(tuple_hash(net, t), net, t, dir);
 }
 
-/* Softirq or BH off. NULL when there is no memory. */
+/* Softirq or BH off. ERR_PTR: -ENOMEM, or -ENOSPC when there are flow_max. */
 struct fnat_flow *fnat_flow_alloc(void)
 {
-	struct fnat_flow *f = kmem_cache_zalloc(flow_cache, GFP_ATOMIC);
+	struct fnat_flow *f;
 
 	/* a debug kernel's locks are larger */
 	BUILD_BUG_ON(sizeof(spinlock_t) == 4 && sizeof(struct fnat_flow) > 256);
+	if (fnat_flow_count() >= flow_max)
+		return ERR_PTR(-ENOSPC);
+	f = kmem_cache_zalloc(flow_cache, GFP_ATOMIC);
 	if (!f)
-		return NULL;
+		return ERR_PTR(-ENOMEM);
 	f->node[FNAT_DIR_REQUEST].dir = FNAT_DIR_REQUEST;
 	f->node[FNAT_DIR_REPLY].dir = FNAT_DIR_REPLY;
 	spin_lock_init(&f->lock);
@@ -179,12 +200,16 @@ struct fnat_flow *fnat_flow_alloc(void)
 }
 
 /*
- * Two CPUs that see the same SYN at once may both make a connection of it.
- * The first flow with this ISN that is not closed has it; any other flow that
- * still holds the tuple belongs to a connection that ip_vs is replacing.
+ * Two CPUs that see the same SYN or datagram at once may both make a connection
+ * of it. The first flow that is alive (and has this ISN) has it; any other flow
+ * that still holds the tuple belongs to a connection that ip_vs is replacing.
  */
 static bool flow_is_twin(const struct fnat_flow *old, const struct fnat_flow *new)
 {
+	if (fnat_seam_is_expiring(old->cp))
+		return false;
+	if (new->protocol != IPPROTO_TCP)
+		return true;
 	return old->tcp.client_isn == new->tcp.client_isn && !fnat_seam_is_closed(old->cp);
 }
 
@@ -197,7 +222,7 @@ bool fnat_flow_hash_request(struct fnat_flow *f)
 	bool unique = true;
 	u32 hash;
 
-	flow_tuple(f, FNAT_DIR_REQUEST, &t);
+	fnat_flow_tuple(f, FNAT_DIR_REQUEST, &t);
 	hash = tuple_hash(f->net, &t);
 	spin_lock_bh(bucket_lock(hash));
 	old = bucket_find(hash, f->net, &t, &dir);
@@ -219,7 +244,7 @@ void fnat_flow_hash_reply(struct fnat_flow *f)
 	struct fnat_tuple t;
 	u32 hash;
 
-	flow_tuple(f, FNAT_DIR_REPLY, &t);
+	fnat_flow_tuple(f, FNAT_DIR_REPLY, &t);
 	hash = tuple_hash(f->net, &t);
 	spin_lock_bh(bucket_lock(hash));
 	hlist_add_head_rcu(&f->node[FNAT_DIR_REPLY].hnode, &flow_tab[hash]);
@@ -232,7 +257,7 @@ void fnat_flow_unhash(struct fnat_flow *f, enum fnat_dir dir)
 	struct fnat_tuple t;
 	u32 hash;
 
-	flow_tuple(f, dir, &t);
+	fnat_flow_tuple(f, dir, &t);
 	hash = tuple_hash(f->net, &t);
 	spin_lock_bh(bucket_lock(hash));
 	hlist_del_init_rcu(&f->node[dir].hnode);

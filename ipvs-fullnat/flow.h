@@ -11,6 +11,7 @@
 #ifndef FNAT_FLOW_H
 #define FNAT_FLOW_H
 
+#include <linux/minmax.h>
 #include <linux/netfilter.h>
 #include <linux/rculist.h>
 #include <linux/spinlock.h>
@@ -36,16 +37,11 @@ struct fnat_tuple {
 	u8 protocol;
 };
 
-static inline void fnat_tuple_set_v4(struct fnat_tuple *t, u8 protocol, __be32 saddr,
-				     __be16 sport, __be32 daddr, __be16 dport)
+/* The same connection in the other direction. */
+static inline void fnat_tuple_turn(struct fnat_tuple *t)
 {
-	memset(t, 0, sizeof(*t));
-	t->af = AF_INET;
-	t->protocol = protocol;
-	t->saddr.ip = saddr;
-	t->daddr.ip = daddr;
-	t->sport = sport;
-	t->dport = dport;
+	swap(t->saddr, t->daddr);
+	swap(t->sport, t->dport);
 }
 
 struct fnat_flow_node {
@@ -70,6 +66,7 @@ struct fnat_tcp {
 	u32 pending_tsval;	/* as the RS sees it */
 	u32 rs_isn;		/* lock; valid if has_rs_isn */
 	u32 seq_end;		/* the RS has acknowledged this much */
+	u32 client_ack;		/* the client has; valid if opened */
 	u32 tsval;		/* highest TSval that the RS has echoed */
 	u8 has_pending;		/* lock */
 	u8 pending_has_tsval;	/* lock */
@@ -80,6 +77,12 @@ struct fnat_tcp {
 	u8 toa_sent;		/* lock; at least one packet carried the TOA */
 	u8 toa_kind;		/* TOA_KIND_*, 0 = off; constant */
 	u8 timestamps;		/* enum fnat_timestamps; constant */
+};
+
+/* See udp.c. Single bytes that only become true; no lock. */
+struct fnat_udp {
+	u8 answered;		/* the RS has sent something */
+	u8 stream;		/* and the client after that */
 };
 
 struct fnat_flow {
@@ -98,10 +101,14 @@ struct fnat_flow {
 	u8 protocol;
 	u8 port_state;			/* enum fnat_port_state; portmap lock */
 	spinlock_t lock;		/* tcp; softirq and BH off */
-	struct fnat_tcp tcp;
+	union {				/* by protocol */
+		struct fnat_tcp tcp;
+		struct fnat_udp udp;
+	};
 	struct fnat_portmap *portmap;	/* holds a reference */
 	struct list_head port_list;	/* portmap lock; by port_state */
 	unsigned long created;		/* jiffies, when it got its port */
+	unsigned long idle_timeout;	/* jiffies, of the service; 0: as ip_vs has it */
 	struct rcu_head rcu;
 };
 
@@ -113,6 +120,7 @@ bool fnat_flow_hash_request(struct fnat_flow *f);
 void fnat_flow_hash_reply(struct fnat_flow *f);
 void fnat_flow_unhash(struct fnat_flow *f, enum fnat_dir dir);
 void fnat_flow_free(struct fnat_flow *f);
+void fnat_flow_tuple(const struct fnat_flow *f, enum fnat_dir dir, struct fnat_tuple *t);
 struct fnat_flow *fnat_flow_find(const struct net *net, const struct fnat_tuple *t,
 				 enum fnat_dir *dir);
 unsigned int fnat_flow_count(void);

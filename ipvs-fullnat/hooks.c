@@ -4,37 +4,21 @@
  * hooks see what ip_vs would not: replies to a local address, and packets that
  * must not reach the LB's own stack. Softirq, under RCU.
  */
-#include <linux/ip.h>
 #include <linux/netfilter_ipv4.h>
+#include <linux/netfilter_ipv6.h>
 #include <linux/tcp.h>
-#include <net/ip.h>
 #include <net/netfilter/nf_conntrack.h>
 
 #include "flow.h"
 #include "hooks.h"
 #include "icmp.h"
+#include "ip.h"
 #include "laddr.h"
 #include "net.h"
+#include "reset.h"
 #include "seam.h"
 #include "service.h"
 #include "xmit.h"
-
-/* False: no TCP header that we could look at. */
-static bool packet_tuple_v4(const struct sk_buff *skb, struct fnat_tuple *t, unsigned int *thoff)
-{
-	const struct iphdr *iph = ip_hdr(skb);
-	__be16 _ports[2];
-	const __be16 *ports;
-
-	if (iph->protocol != IPPROTO_TCP || ip_is_fragment(iph))
-		return false;
-	*thoff = skb_network_offset(skb) + iph->ihl * 4;
-	ports = skb_header_pointer(skb, *thoff, sizeof(_ports), _ports);
-	if (!ports)
-		return false;
-	fnat_tuple_set_v4(t, iph->protocol, iph->saddr, ports[0], iph->daddr, ports[1]);
-	return true;
-}
 
 /*
  * Before conntrack: it sees only one side of each of our two connections,
@@ -51,7 +35,8 @@ static unsigned int early_hook(void *priv, struct sk_buff *skb, const struct nf_
 
 	if (skb_get_nfct(skb))
 		return NF_ACCEPT;
-	if (!packet_tuple_v4(skb, &t, &thoff) && !fnat_icmp_parse(skb, &quote, &t))
+	if (!fnat_ip_parse(skb, state->pf, &t, &thoff) &&
+	    !fnat_icmp_parse(skb, state->pf, &quote, &t))
 		return NF_ACCEPT;
 	if (fnat_flow_find(fn->net, &t, &dir) ||
 	    fnat_service_match(fn, t.af, t.protocol, &t.daddr, t.dport, skb->mark))
@@ -60,14 +45,14 @@ static unsigned int early_hook(void *priv, struct sk_buff *skb, const struct nf_
 }
 
 /* An error from the RS's side is ours; ip_vs itself looks after the client's. */
-static unsigned int local_in_icmp(struct fnat_net *fn, struct sk_buff *skb)
+static unsigned int local_in_icmp(struct fnat_net *fn, struct sk_buff *skb, u8 af)
 {
 	struct fnat_icmp_quote quote;
 	struct fnat_tuple t;
 	struct fnat_flow *f;
 	enum fnat_dir dir;
 
-	if (!fnat_icmp_parse(skb, &quote, &t))
+	if (!fnat_icmp_parse(skb, af, &quote, &t))
 		return NF_ACCEPT;
 	f = fnat_flow_find(fn->net, &t, &dir);
 	if (!f || dir == FNAT_DIR_REQUEST)
@@ -75,12 +60,23 @@ static unsigned int local_in_icmp(struct fnat_net *fn, struct sk_buff *skb)
 	return fnat_icmp_to_client(skb, f, &quote);
 }
 
-static bool is_first_syn(const struct sk_buff *skb, unsigned int thoff)
+/* ip_vs makes connections of SYNs and of datagrams. */
+static bool may_begin_conn(const struct sk_buff *skb, u8 protocol, unsigned int thoff)
 {
 	struct tcphdr _th;
-	const struct tcphdr *th = skb_header_pointer(skb, thoff, sizeof(_th), &_th);
+	const struct tcphdr *th;
 
+	if (protocol != IPPROTO_TCP)
+		return true;
+	th = skb_header_pointer(skb, thoff, sizeof(_th), &_th);
 	return th && th->syn && !th->ack;
+}
+
+static void maybe_reset(struct fnat_net *fn, const struct sk_buff *skb,
+			const struct fnat_tuple *t, unsigned int thoff)
+{
+	if (t->protocol == IPPROTO_TCP && READ_ONCE(fn->sysctl.unknown_rst))
+		fnat_reset_unknown(fn, skb, t, thoff);
 }
 
 /*
@@ -93,19 +89,24 @@ static unsigned int unknown_packet(struct fnat_net *fn, struct sk_buff *skb,
 	const struct fnat_laddr *laddr;
 
 	if (fnat_service_match(fn, t->af, t->protocol, &t->daddr, t->dport, skb->mark)) {
-		if (is_first_syn(skb, thoff) || fnat_seam_has_conn(fn, t->af, skb))
+		if (may_begin_conn(skb, t->protocol, thoff) ||
+		    fnat_seam_has_conn(fn, t->af, skb))
 			return NF_ACCEPT;
+		maybe_reset(fn, skb, t, thoff);
 		return fnat_drop(fn, skb, drop_no_conn);
 	}
 	laddr = fnat_laddr_find(fn, t->af, &t->daddr);
-	if (laddr && fnat_laddr_owns(laddr, t->dport))
+	if (laddr && fnat_laddr_owns(laddr, t->dport)) {
+		maybe_reset(fn, skb, t, thoff);
 		return fnat_drop(fn, skb, drop_no_flow);
+	}
 	return NF_ACCEPT;
 }
 
 /*
  * Before the filter table: a reply of a live flow passes an INPUT policy that
- * drops by default. Fragments have been reassembled by ip_local_deliver().
+ * drops by default. Fragments have been reassembled: by ip_local_deliver(), or
+ * by nf_defrag_ipv6, which ip_vs switches on with its first IPv6 service.
  */
 static unsigned int local_in_hook(void *priv, struct sk_buff *skb,
 				  const struct nf_hook_state *state)
@@ -116,8 +117,8 @@ static unsigned int local_in_hook(void *priv, struct sk_buff *skb,
 	unsigned int thoff;
 	enum fnat_dir dir;
 
-	if (!packet_tuple_v4(skb, &t, &thoff))
-		return local_in_icmp(fn, skb);
+	if (!fnat_ip_parse(skb, state->pf, &t, &thoff))
+		return local_in_icmp(fn, skb, state->pf);
 	f = fnat_flow_find(fn->net, &t, &dir);
 	if (!f)
 		return unknown_packet(fn, skb, &t, thoff);
@@ -126,19 +127,16 @@ static unsigned int local_in_hook(void *priv, struct sk_buff *skb,
 	return fnat_reply(skb, f, thoff);
 }
 
+#define FNAT_HOOK(_hook, _pf, _hooknum, _priority) \
+	{ .hook = _hook, .pf = _pf, .hooknum = _hooknum, .priority = _priority }
+
 static const struct nf_hook_ops fnat_hook_ops[] = {
-	{
-		.hook = early_hook,
-		.pf = NFPROTO_IPV4,
-		.hooknum = NF_INET_PRE_ROUTING,
-		.priority = NF_IP_PRI_CONNTRACK - 1,
-	},
-	{
-		.hook = local_in_hook,
-		.pf = NFPROTO_IPV4,
-		.hooknum = NF_INET_LOCAL_IN,
-		.priority = NF_IP_PRI_FILTER - 1,
-	},
+	FNAT_HOOK(early_hook, NFPROTO_IPV4, NF_INET_PRE_ROUTING, NF_IP_PRI_CONNTRACK - 1),
+	FNAT_HOOK(local_in_hook, NFPROTO_IPV4, NF_INET_LOCAL_IN, NF_IP_PRI_FILTER - 1),
+#ifdef CONFIG_IP_VS_IPV6
+	FNAT_HOOK(early_hook, NFPROTO_IPV6, NF_INET_PRE_ROUTING, NF_IP6_PRI_CONNTRACK - 1),
+	FNAT_HOOK(local_in_hook, NFPROTO_IPV6, NF_INET_LOCAL_IN, NF_IP6_PRI_FILTER - 1),
+#endif
 };
 
 int fnat_hooks_net_init(struct fnat_net *fn)

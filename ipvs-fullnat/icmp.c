@@ -9,24 +9,31 @@
  * Softirq, or process context (LOCAL_OUT), under RCU.
  */
 #include <linux/icmp.h>
+#include <linux/icmpv6.h>
 #include <linux/ip.h>
 #include <linux/tcp.h>
+#include <linux/udp.h>
+#include <net/checksum.h>
 #include <net/dst.h>
-#include <net/icmp.h>
 #include <net/ip.h>
+#include <net/ip6_route.h>
+#include <net/ipv6.h>
 #include <net/route.h>
 
 #include "icmp.h"
+#include "ip.h"
 #include "net.h"
 #include "route.h"
 #include "tcp.h"
 #include "xmit.h"
 
-/* RFC 792: what an error must quote of the transport header. For TCP: ports and sequence. */
+/* What an error must quote of the transport header: ports, and TCP's sequence or UDP's checksum. */
 #define QUOTED_LEN	8
 
-static bool is_error(u8 type)
+static bool is_error(u8 type, u8 af)
 {
+	if (fnat_is_v6(af))
+		return !(type & ICMPV6_INFOMSG_MASK);
 	return type == ICMP_DEST_UNREACH || type == ICMP_TIME_EXCEEDED ||
 	       type == ICMP_PARAMETERPROB;
 }
@@ -34,74 +41,99 @@ static bool is_error(u8 type)
 /**
  * fnat_icmp_parse - look into an ICMP error
  * @skb: data at the IP header
+ * @af: its family
  * @quote: where things are
  * @t: the tuple of the connection as the quoted packet's receiver sends it,
  *	which is the one that fnat_flow_find() knows
  *
- * False: not an error about a TCP packet, or truncated.
+ * False: not an error about a TCP or UDP packet, or truncated.
  */
-bool fnat_icmp_parse(const struct sk_buff *skb, struct fnat_icmp_quote *quote,
+bool fnat_icmp_parse(const struct sk_buff *skb, u8 af, struct fnat_icmp_quote *quote,
 		     struct fnat_tuple *t)
 {
-	const struct iphdr *iph = ip_hdr(skb), *inner;
+	struct icmphdr _icmph;		/* ICMPv6's begins alike and is as long */
 	const struct icmphdr *icmph;
-	struct icmphdr _icmph;
-	struct iphdr _inner;
-	__be16 _ports[2];
-	const __be16 *ports;
+	int off = fnat_ip_find_icmp(skb, af);
 
-	if (iph->protocol != IPPROTO_ICMP || ip_is_fragment(iph))
+	if (off < 0)
 		return false;
-	quote->icmp = skb_network_offset(skb) + iph->ihl * 4;
-	icmph = skb_header_pointer(skb, quote->icmp, sizeof(_icmph), &_icmph);
-	if (!icmph || !is_error(icmph->type))
+	quote->icmp = off;
+	icmph = skb_header_pointer(skb, off, sizeof(_icmph), &_icmph);
+	if (!icmph || !is_error(icmph->type, af))
 		return false;
-	quote->ip = quote->icmp + sizeof(_icmph);
-	inner = skb_header_pointer(skb, quote->ip, sizeof(_inner), &_inner);
-	if (!inner || inner->version != 4 || inner->ihl < 5 || inner->protocol != IPPROTO_TCP ||
-	    inner->frag_off & htons(IP_OFFSET))
+	quote->ip = off + sizeof(_icmph);
+	t->af = af;
+	off = fnat_ip_find_quoted(skb, quote->ip, t);
+	if (off < 0 || off + QUOTED_LEN > skb->len)
 		return false;
-	quote->transport = quote->ip + inner->ihl * 4;
-	ports = skb_header_pointer(skb, quote->transport, sizeof(_ports), _ports);
-	if (!ports || quote->transport + QUOTED_LEN > skb->len)
-		return false;
-	fnat_tuple_set_v4(t, inner->protocol, inner->daddr, ports[1], inner->saddr, ports[0]);
+	quote->transport = off;
+	fnat_tuple_turn(t);
 	return true;
 }
 
-static __sum16 icmp_checksum(const struct sk_buff *skb, const struct fnat_icmp_quote *quote)
+/* 0 when the checksum in the packet is right; what it must be when the field is 0. */
+static __sum16 icmp_checksum(const struct sk_buff *skb, u8 af,
+			     const struct fnat_icmp_quote *quote)
 {
-	return csum_fold(skb_checksum(skb, quote->icmp, skb->len - quote->icmp, 0));
+	unsigned int len = skb->len - quote->icmp;
+	__wsum sum = skb_checksum(skb, quote->icmp, len, 0);
+
+	return fnat_is_v6(af) ? fnat_ip_magic(skb, af, len, IPPROTO_ICMPV6, sum) :
+				csum_fold(sum);
 }
 
 /* The RS numbers the client's bytes in its own way: see tcp.c. */
-static void translate_quoted_seq(struct fnat_pkt *pkt, __be32 *seq)
+static void translate_quoted_seq(const struct fnat_pkt *pkt, __be32 *seq)
 {
 	if (pkt->dir == FNAT_DIR_REPLY)
 		*seq = htonl(ntohl(*seq) - pkt->flow->tcp.off.seq);
 }
 
-static void translate(struct fnat_pkt *pkt, const struct fnat_icmp_quote *quote)
+/* The sum of what changes in a quoted packet. */
+static __wsum quoted_sum(const void *inner, u8 af, const __be16 *ports)
+{
+	return csum_partial(ports, 2 * sizeof(*ports), fnat_ip_addrs_sum(inner, af));
+}
+
+/* The quoted packet as its sender has sent it: the error's own addresses, turned round. */
+static void translate_quoted(const struct fnat_pkt *pkt, const struct fnat_icmp_quote *quote)
 {
 	const struct fnat_flow *f = pkt->flow;
 	bool request = pkt->dir == FNAT_DIR_REQUEST;
-	u8 *data = pkt->skb->data;
-	struct icmphdr *icmph = (struct icmphdr *)(data + quote->icmp);
-	struct iphdr *inner = (struct iphdr *)(data + quote->ip);
-	struct tcphdr *th = (struct tcphdr *)(data + quote->transport);
-	struct iphdr *iph = ip_hdr(pkt->skb);
+	void *inner = pkt->skb->data + quote->ip;
+	__be16 *ports = (__be16 *)(pkt->skb->data + quote->transport);
+	__wsum before = quoted_sum(inner, f->af, ports);
+	struct udphdr *uh = (struct udphdr *)ports;
 
-	iph->saddr = request ? f->laddr.ip : f->vaddr.ip;
-	iph->daddr = request ? f->daddr.ip : f->caddr.ip;
-	inner->saddr = iph->daddr;
-	inner->daddr = iph->saddr;
-	th->source = request ? f->dport : f->cport;
-	th->dest = request ? f->lport : f->vport;
-	translate_quoted_seq(pkt, &th->seq);
-	ip_send_check(inner);
+	if (request)
+		fnat_ip_set_addrs(inner, f->af, &f->daddr, &f->laddr);
+	else
+		fnat_ip_set_addrs(inner, f->af, &f->caddr, &f->vaddr);
+	ports[0] = request ? f->dport : f->cport;
+	ports[1] = request ? f->lport : f->vport;
+	if (!fnat_is_v6(f->af))
+		ip_send_check(inner);
+	if (f->protocol == IPPROTO_TCP)
+		translate_quoted_seq(pkt, &((struct tcphdr *)ports)->seq);
+	else if (uh->check)
+		csum_replace_by_diff(&uh->check,
+				     csum_sub(quoted_sum(inner, f->af, ports), before));
+}
+
+static void translate(const struct fnat_pkt *pkt, const struct fnat_icmp_quote *quote)
+{
+	const struct fnat_flow *f = pkt->flow;
+	struct sk_buff *skb = pkt->skb;
+	struct icmphdr *icmph = (struct icmphdr *)(skb->data + quote->icmp);
+
+	if (pkt->dir == FNAT_DIR_REQUEST)
+		fnat_ip_set_addrs(skb_network_header(skb), f->af, &f->laddr, &f->daddr);
+	else
+		fnat_ip_set_addrs(skb_network_header(skb), f->af, &f->vaddr, &f->caddr);
+	translate_quoted(pkt, quote);
 	icmph->checksum = 0;
-	icmph->checksum = icmp_checksum(pkt->skb, quote);
-	pkt->skb->ip_summed = CHECKSUM_NONE;
+	icmph->checksum = icmp_checksum(skb, f->af, quote);
+	skb->ip_summed = CHECKSUM_NONE;
 }
 
 /* False: dropped and counted. */
@@ -113,10 +145,8 @@ static bool prepare(struct fnat_pkt *pkt, const struct fnat_icmp_quote *quote)
 		fnat_stat_inc(pkt->fn, drop_no_route);
 		return false;
 	}
-	if (!fnat_decrease_ttl(pkt)) {
-		fnat_stat_inc(pkt->fn, drop_ttl);
+	if (!fnat_decrease_ttl(pkt))
 		return false;
-	}
 	if (skb_ensure_writable(skb, quote->transport + QUOTED_LEN) ||
 	    skb_cow_head(skb, LL_RESERVED_SPACE(pkt->dst->dev))) {
 		fnat_stat_inc(pkt->fn, drop_nomem);
@@ -127,8 +157,8 @@ static bool prepare(struct fnat_pkt *pkt, const struct fnat_icmp_quote *quote)
 }
 
 /*
- * An error of the client's side. ip_vs has verified its checksum, found the
- * connection and counted the packet.
+ * An error of the client's side. ip_vs has found the connection and counted
+ * the packet.
  */
 unsigned int fnat_icmp_to_rs(struct sk_buff *skb, struct fnat_net *fn, struct fnat_flow *f)
 {
@@ -141,8 +171,10 @@ unsigned int fnat_icmp_to_rs(struct sk_buff *skb, struct fnat_net *fn, struct fn
 	struct fnat_icmp_quote quote;
 	struct fnat_tuple t;
 
-	if (!fnat_icmp_parse(skb, &quote, &t))
+	if (!fnat_icmp_parse(skb, f->af, &quote, &t))
 		return fnat_drop(fn, skb, drop_unsupported);
+	if (icmp_checksum(skb, f->af, &quote))
+		return fnat_drop(fn, skb, drop_malformed);
 	pkt.dst = fnat_route_get(fn->net, &f->portmap->route, f->af, &f->laddr, &f->daddr,
 				 f->protocol);
 	if (!prepare(&pkt, &quote)) {
@@ -150,9 +182,30 @@ unsigned int fnat_icmp_to_rs(struct sk_buff *skb, struct fnat_net *fn, struct fn
 		return NF_STOLEN;
 	}
 	translate(&pkt, &quote);
-	fnat_fix_network_header(&pkt);
 	fnat_stat_inc(fn, icmp_to_rs);
 	return fnat_send(&pkt, true);
+}
+
+static void learn_path_mtu_v4(struct fnat_pkt *pkt, struct icmphdr *icmph, unsigned int spare)
+{
+	unsigned int mtu = ntohs(icmph->un.frag.mtu);
+
+	if (icmph->type != ICMP_DEST_UNREACH || icmph->code != ICMP_FRAG_NEEDED || !mtu)
+		return;
+	ipv4_update_pmtu(pkt->skb, pkt->fn->net, mtu, 0, pkt->flow->protocol);
+	if (mtu > spare)
+		icmph->un.frag.mtu = htons(mtu - spare);
+}
+
+static void learn_path_mtu_v6(struct fnat_pkt *pkt, struct icmp6hdr *icmph, unsigned int spare)
+{
+	unsigned int mtu = ntohl(icmph->icmp6_mtu);
+
+	if (icmph->icmp6_type != ICMPV6_PKT_TOOBIG)
+		return;
+	ip6_update_pmtu(pkt->skb, pkt->fn->net, icmph->icmp6_mtu, 0, 0, GLOBAL_ROOT_UID);
+	if (mtu > IPV6_MIN_MTU)
+		icmph->icmp6_mtu = htonl(max(mtu - spare, (unsigned int)IPV6_MIN_MTU));
 }
 
 /*
@@ -162,23 +215,22 @@ unsigned int fnat_icmp_to_rs(struct sk_buff *skb, struct fnat_net *fn, struct fn
  */
 static void learn_path_mtu(struct fnat_pkt *pkt, const struct fnat_icmp_quote *quote)
 {
-	struct icmphdr *icmph = (struct icmphdr *)(pkt->skb->data + quote->icmp);
-	unsigned int mtu = ntohs(icmph->un.frag.mtu);
-	unsigned int toa = fnat_toa_len(pkt->flow);
+	void *icmph = pkt->skb->data + quote->icmp;
+	unsigned int spare = fnat_toa_is_due(pkt->flow) ? fnat_toa_len(pkt->flow) : 0;
 
-	if (icmph->type != ICMP_DEST_UNREACH || icmph->code != ICMP_FRAG_NEEDED || !mtu)
-		return;
-	skb_pull(pkt->skb, quote->ip);
-	ipv4_update_pmtu(pkt->skb, pkt->fn->net, mtu, 0, IPPROTO_TCP);
-	skb_push(pkt->skb, quote->ip);
-	if (!READ_ONCE(pkt->flow->tcp.accepted) && mtu > toa)
-		icmph->un.frag.mtu = htons(mtu - toa);
+	/* the routing code reads the quoted packet at skb->data */
+	__skb_pull(pkt->skb, quote->ip);
+	if (fnat_is_v6(pkt->flow->af))
+		learn_path_mtu_v6(pkt, icmph, spare);
+	else
+		learn_path_mtu_v4(pkt, icmph, spare);
+	__skb_push(pkt->skb, quote->ip);
 }
 
 /*
  * RFC 5927: an attacker who cannot see the connection must guess a sequence
  * number that was under way lately. Larger windows than this are not expected
- * before the path's MTU is known.
+ * before the path's MTU is known. UDP has nothing of the kind but its ports.
  */
 static bool quotes_recent(const struct fnat_pkt *pkt, const struct fnat_icmp_quote *quote)
 {
@@ -186,6 +238,8 @@ static bool quotes_recent(const struct fnat_pkt *pkt, const struct fnat_icmp_quo
 	const __be32 *seq = skb_header_pointer(pkt->skb, quote->transport +
 					       offsetof(struct tcphdr, seq), sizeof(_seq), &_seq);
 
+	if (pkt->flow->protocol != IPPROTO_TCP)
+		return true;
 	return seq && ntohl(*seq) - READ_ONCE(pkt->flow->tcp.seq_end) + BIT(22) < BIT(23);
 }
 
@@ -200,16 +254,15 @@ unsigned int fnat_icmp_to_client(struct sk_buff *skb, struct fnat_flow *f,
 		.dir = FNAT_DIR_REPLY,
 	};
 
-	if (icmp_checksum(skb, quote) || !quotes_recent(&pkt, quote))
+	if (icmp_checksum(skb, f->af, quote) || !quotes_recent(&pkt, quote))
 		return fnat_drop(pkt.fn, skb, drop_malformed);
-	pkt.dst = fnat_route_lookup(pkt.fn->net, f->af, &f->vaddr, &f->caddr, IPPROTO_ICMP,
-				    skb->mark);
+	pkt.dst = fnat_route_lookup(pkt.fn->net, f->af, &f->vaddr, &f->caddr,
+				    fnat_is_v6(f->af) ? IPPROTO_ICMPV6 : IPPROTO_ICMP, skb->mark);
 	if (!prepare(&pkt, quote)) {
 		kfree_skb(skb);
 	} else {
 		learn_path_mtu(&pkt, quote);
 		translate(&pkt, quote);
-		fnat_fix_network_header(&pkt);
 		fnat_stat_inc(pkt.fn, icmp_to_client);
 		fnat_send(&pkt, true);
 	}

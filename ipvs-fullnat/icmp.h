@@ -15,7 +15,7 @@ struct fnat_icmp_quote {
 	unsigned int transport;		/* the quoted transport header, 8 bytes at least */
 };
 
-bool fnat_icmp_parse(const struct sk_buff *skb, struct fnat_icmp_quote *quote,
+bool fnat_icmp_parse(const struct sk_buff *skb, u8 af, struct fnat_icmp_quote *quote,
 		     struct fnat_tuple *t);
 unsigned int fnat_icmp_to_rs(struct sk_buff *skb, struct fnat_net *fn, struct fnat_flow *f);
 unsigned int fnat_icmp_to_client(struct sk_buff *skb, struct fnat_flow *f,

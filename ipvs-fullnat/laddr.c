@@ -13,8 +13,12 @@
 #include "laddr.h"
 #include "net.h"
 #include "port.h"
+#include "route.h"
 
 #define FNAT_GC_INTERVAL	(60 * HZ)
+
+/* How long the answer of fnat_laddr_is_local() may be old, at most. */
+#define FNAT_LOCAL_LIFE		(HZ / 10 ? : 1)
 
 static u32 laddr_hash(u8 af, const union nf_inet_addr *addr)
 {
@@ -55,10 +59,25 @@ bool fnat_laddr_owns(const struct fnat_laddr *laddr, __be16 port)
 	       (p >= READ_ONCE(laddr->port_min) && p <= READ_ONCE(laddr->port_max));
 }
 
-/* Under RCU. An AnyIP route (ip route add local PREFIX dev lo) counts as well. */
-bool fnat_laddr_is_local(const struct fnat_net *fn, u8 af, const union nf_inet_addr *addr)
+/*
+ * Is it an address of this host now? Under RCU. What the routes said is
+ * remembered for a moment, so that a flood cannot make us ask for each address
+ * of a large pool and each packet; a change of the IPv4 routes tells at once.
+ */
+bool fnat_laddr_is_local(const struct fnat_net *fn, struct fnat_laddr *laddr)
 {
-	return af == AF_INET && inet_addr_type(fn->net, addr->ip) == RTN_LOCAL;
+	u64 now = jiffies / FNAT_LOCAL_LIFE + 1;
+	u64 seen = atomic64_read(&laddr->local_seen);
+	bool local;
+
+	if (laddr->af == AF_INET)
+		now ^= (u64)(u32)rt_genid_ipv4(fn->net) << 32;
+	now <<= 1;
+	if (likely((seen & ~1ULL) == now))
+		return seen & 1;
+	local = fnat_route_addr_is_local(fn->net, laddr->af, &laddr->addr);
+	atomic64_set(&laddr->local_seen, now | local);
+	return local;
 }
 
 void fnat_laddr_put(struct fnat_laddr *laddr)

@@ -33,6 +33,7 @@ struct fnat_laddr {
 	unsigned int pool_mark;		/* of the pool at hand; fnat_net.lock */
 	spinlock_t lock;		/* portmaps; BH off */
 	struct list_head portmaps;
+	atomic64_t local_seen;		/* see fnat_laddr_is_local() */
 	atomic_t conns;			/* ports held now */
 	atomic64_t conflicts;		/* ports found taken while searching */
 	atomic64_t takeovers;
@@ -61,7 +62,7 @@ void fnat_laddr_put(struct fnat_laddr *laddr);
 struct fnat_laddr *fnat_laddr_find(const struct fnat_net *fn, u8 af,
 				   const union nf_inet_addr *addr);
 bool fnat_laddr_owns(const struct fnat_laddr *laddr, __be16 port);
-bool fnat_laddr_is_local(const struct fnat_net *fn, u8 af, const union nf_inet_addr *addr);
+bool fnat_laddr_is_local(const struct fnat_net *fn, struct fnat_laddr *laddr);
 
 int fnat_pool_add(struct fnat_net *fn, struct fnat_pool __rcu **poolp,
 		  const struct fnat_laddr_spec *spec, struct netlink_ext_ack *extack);

@@ -66,6 +66,7 @@ static void __net_exit fnat_net_exit(struct net *net)
 {
 	struct fnat_net *fn = fnat_net(net);
 
+	WRITE_ONCE(fn->exiting, true);
 	fnat_hooks_net_exit(fn);
 	fnat_seam_net_exit(fn);
 	synchronize_rcu();	/* ip_vs may be inside fnat_request() */

@@ -32,6 +32,7 @@ struct fnat_net {
 	struct fnat_stats __percpu *stats;
 	struct fnat_sysctl sysctl;
 	struct fnat_secret secret;
+	bool exiting;		/* set once; ip_vs's connections come to their end after it */
 
 	struct mutex lock;	/* serialises all changes of the tables below */
 	struct hlist_head svc_hash[FNAT_SVC_HASH_SIZE];	/* RCU */

@@ -6,6 +6,7 @@
 #include <linux/in.h>
 #include <linux/module.h>
 #include <net/genetlink.h>
+#include <net/ipv6.h>
 #include <net/sock.h>
 #include <uapi/linux/ip_vs_fullnat.h>
 
@@ -13,10 +14,16 @@
 #include "laddr.h"
 #include "net.h"
 #include "netlink.h"
+#include "route.h"
 #include "service.h"
 #include "toa_wire.h"
 
 static struct genl_family fnat_family;
+
+/* not const: 6.1 would warn */
+static struct netlink_range_validation conn_timeout_range = {
+	.max = FULLNAT_CONN_TIMEOUT_MAX,
+};
 
 static const struct nla_policy svc_policy[FULLNAT_SVC_A_MAX + 1] = {
 	[FULLNAT_SVC_A_FAMILY] = { .type = NLA_U16 },
@@ -27,6 +34,7 @@ static const struct nla_policy svc_policy[FULLNAT_SVC_A_MAX + 1] = {
 	[FULLNAT_SVC_A_TOA_V4] = { .type = NLA_U8 },
 	[FULLNAT_SVC_A_TOA_V6] = { .type = NLA_U8 },
 	[FULLNAT_SVC_A_TIMESTAMPS] = NLA_POLICY_MAX(NLA_U8, FULLNAT_TIMESTAMPS_MAX),
+	[FULLNAT_SVC_A_CONN_TIMEOUT] = NLA_POLICY_FULL_RANGE(NLA_U32, &conn_timeout_range),
 };
 
 static const struct nla_policy laddr_policy[FULLNAT_LADDR_A_MAX + 1] = {
@@ -45,6 +53,8 @@ static const struct nla_policy fnat_policy[FULLNAT_A_MAX + 1] = {
 /* The family's own address length; 0: a family that we do not forward. */
 static unsigned int addr_len(u16 af)
 {
+	if (af == AF_INET6 && IS_ENABLED(CONFIG_IP_VS_IPV6))
+		return sizeof(struct in6_addr);
 	return af == AF_INET ? sizeof(struct in_addr) : 0;
 }
 
@@ -57,7 +67,10 @@ static int parse_family(const struct nlattr *nla, struct netlink_ext_ack *extack
 	*af = nla_get_u16(nla);
 	if (addr_len(*af))
 		return 0;
-	NL_SET_ERR_MSG_ATTR(extack, nla, "FULLNAT is for IPv4 only in this version");
+	if (*af == AF_INET6)
+		NL_SET_ERR_MSG_ATTR(extack, nla, "ip_vs of this kernel does not balance IPv6");
+	else
+		NL_SET_ERR_MSG_ATTR(extack, nla, "FULLNAT is for IPv4 and IPv6 only");
 	return -EOPNOTSUPP;
 }
 
@@ -82,9 +95,9 @@ static int parse_svc_tuple(struct nlattr **tb, struct netlink_ext_ack *extack,
 		return -EINVAL;
 	}
 	key->protocol = nla_get_u16(tb[FULLNAT_SVC_A_PROTOCOL]);
-	if (key->protocol != IPPROTO_TCP) {
+	if (key->protocol != IPPROTO_TCP && key->protocol != IPPROTO_UDP) {
 		NL_SET_ERR_MSG_ATTR(extack, tb[FULLNAT_SVC_A_PROTOCOL],
-				    "FULLNAT is for TCP only in this version");
+				    "FULLNAT is for TCP and UDP only: use masquerading (ipvsadm -a ... -m)");
 		return -EOPNOTSUPP;
 	}
 	key->port = nla_get_be16(tb[FULLNAT_SVC_A_PORT]);
@@ -146,6 +159,19 @@ static int parse_toa_kind(const struct nlattr *nla, unsigned int len,
 	return -EINVAL;
 }
 
+/* A service that has no TCP connections is not asked about TCP options. */
+static int check_tcp_options(struct nlattr **tb, const struct fnat_svc_key *key,
+			     struct netlink_ext_ack *extack)
+{
+	const struct nlattr *nla = tb[FULLNAT_SVC_A_TOA_V4] ? : tb[FULLNAT_SVC_A_TOA_V6] ? :
+				   tb[FULLNAT_SVC_A_TIMESTAMPS];
+
+	if (!nla || key->protocol != IPPROTO_UDP)
+		return 0;
+	NL_SET_ERR_MSG_ATTR(extack, nla, "TOA and timestamps are options of TCP, not of UDP");
+	return -EINVAL;
+}
+
 static int parse_svc_options(struct nlattr **tb, struct netlink_ext_ack *extack,
 			     struct fnat_svc_options *opt)
 {
@@ -155,46 +181,83 @@ static int parse_svc_options(struct nlattr **tb, struct netlink_ext_ack *extack,
 		err = parse_toa_kind(tb[FULLNAT_SVC_A_TOA_V6], TOA_LEN_V6, extack, &opt->toa_v6);
 	if (!err && tb[FULLNAT_SVC_A_TIMESTAMPS])
 		opt->timestamps = nla_get_u8(tb[FULLNAT_SVC_A_TIMESTAMPS]);
+	if (!err && tb[FULLNAT_SVC_A_CONN_TIMEOUT])
+		opt->conn_timeout = nla_get_u32(tb[FULLNAT_SVC_A_CONN_TIMEOUT]);
 	return err;
 }
 
-/* How many addresses from addr to the end of the range; 0: none, or too many. */
-static u64 range_count(u16 af, const union nf_inet_addr *addr, const union nf_inet_addr *end)
+/* Not 0/8, loopback, multicast, broadcast. */
+static bool is_laddr4(__be32 addr)
 {
-	unsigned int word = af == AF_INET ? 0 : 3;
-
-	if (af == AF_INET6 && memcmp(addr->ip6, end->ip6, 12))
-		return 0;
-	if (ntohl(end->ip6[word]) < ntohl(addr->ip6[word]))
-		return 0;
-	return (u64)ntohl(end->ip6[word]) - ntohl(addr->ip6[word]) + 1;
+	return !ipv4_is_zeronet(addr) && !ipv4_is_loopback(addr) && ntohl(addr) < 0xe0000000;
 }
 
+/* Not ::, ::1 and the rest of ::/96, mapped, link-local (a LIP has no scope), multicast. */
+static bool is_laddr6(const struct in6_addr *addr)
+{
+	const __be32 *word = addr->s6_addr32;
+
+	return (word[0] | word[1] | word[2]) && !ipv6_addr_v4mapped(addr) &&
+	       (word[0] & htonl(0xffc00000)) != htonl(0xfe800000) &&
+	       !ipv6_addr_is_multicast(addr);
+}
+
+static int parse_laddr_addr(const struct nlattr *nla, u16 af, struct netlink_ext_ack *extack,
+			    union nf_inet_addr *addr)
+{
+	int err = parse_addr(nla, af, extack, addr);
+
+	if (err)
+		return err;
+	if (af == AF_INET ? is_laddr4(addr->ip) : is_laddr6(&addr->in6))
+		return 0;
+	NL_SET_ERR_MSG_ATTR(extack, nla,
+			    "not a unicast address that other hosts could answer to");
+	return -EINVAL;
+}
+
+/* How far end is behind addr, or U64_MAX; end is not before addr. */
+static u64 range_distance(u16 af, const union nf_inet_addr *addr, const union nf_inet_addr *end)
+{
+	u64 addr_high = get_unaligned_be64(&addr->ip6[0]), addr_low;
+	u64 end_high = get_unaligned_be64(&end->ip6[0]), end_low;
+
+	if (af == AF_INET)
+		return ntohl(end->ip) - ntohl(addr->ip);
+	addr_low = get_unaligned_be64(&addr->ip6[2]);
+	end_low = get_unaligned_be64(&end->ip6[2]);
+	/* with a borrow the low halves' difference is right as it is */
+	return end_high - addr_high == (end_low < addr_low) ? end_low - addr_low : U64_MAX;
+}
+
+/*
+ * What is no LIP are prefixes wider than a range can be: a range whose ends are
+ * LIPs has none of them inside.
+ */
 static int parse_laddr_range(struct nlattr **tb, struct netlink_ext_ack *extack,
 			     struct fnat_laddr_spec *spec)
 {
 	const struct nlattr *nla = tb[FULLNAT_LADDR_A_ADDR_END];
 	union nf_inet_addr end;
-	u64 count;
+	u64 distance;
 	int err;
 
 	spec->count = 1;
 	if (!nla)
 		return 0;
-	err = parse_addr(nla, spec->af, extack, &end);
+	err = parse_laddr_addr(nla, spec->af, extack, &end);
 	if (err)
 		return err;
-	count = range_count(spec->af, &spec->addr, &end);
-	if (!count) {
-		NL_SET_ERR_MSG_ATTR(extack, nla,
-				    "the range ends before it begins, or is too wide");
+	if (memcmp(&end, &spec->addr, sizeof(end)) < 0) {
+		NL_SET_ERR_MSG_ATTR(extack, nla, "the range ends before it begins");
 		return -EINVAL;
 	}
-	if (count > FULLNAT_LADDR_RANGE_MAX) {
+	distance = range_distance(spec->af, &spec->addr, &end);
+	if (distance >= FULLNAT_LADDR_RANGE_MAX) {
 		NL_SET_ERR_MSG_ATTR(extack, nla, "a range can have 65536 addresses at most");
 		return -E2BIG;
 	}
-	spec->count = count;
+	spec->count = distance + 1;
 	return 0;
 }
 
@@ -233,25 +296,12 @@ static int parse_laddr(const struct nlattr *nla, struct netlink_ext_ack *extack,
 		return -EINVAL;
 	}
 	spec->af = af;
-	err = parse_addr(tb[FULLNAT_LADDR_A_ADDR], af, extack, &spec->addr);
+	err = parse_laddr_addr(tb[FULLNAT_LADDR_A_ADDR], af, extack, &spec->addr);
 	if (!err)
 		err = parse_laddr_range(tb, extack, spec);
 	if (!err)
 		err = parse_laddr_ports(tb, extack, spec);
 	return err;
-}
-
-/* No packet comes from these: 0/8, loopback, multicast, broadcast. */
-static int check_laddr(const struct fnat_laddr_spec *spec, const struct nlattr *nla,
-		       struct netlink_ext_ack *extack)
-{
-	u32 first = ntohl(spec->addr.ip), last = first + spec->count - 1;
-
-	if (first >> 24 && (last >> 24 < 127 || first >> 24 > 127) && last >> 28 < 0xe)
-		return 0;
-	NL_SET_ERR_MSG_ATTR(extack, nla,
-			    "not a unicast address that other hosts could answer to");
-	return -EINVAL;
 }
 
 static int cmd_set_service(struct sk_buff *skb, struct genl_info *info)
@@ -264,6 +314,8 @@ static int cmd_set_service(struct sk_buff *skb, struct genl_info *info)
 	int err;
 
 	err = parse_service(info->attrs[FULLNAT_A_SERVICE], tb, info->extack, &key);
+	if (!err)
+		err = check_tcp_options(tb, &key, info->extack);
 	if (err)
 		return err;
 	mutex_lock(&fn->lock);
@@ -272,7 +324,7 @@ static int cmd_set_service(struct sk_buff *skb, struct genl_info *info)
 		opt = svc->opt;
 	err = parse_svc_options(tb, info->extack, &opt);
 	if (!err && svc)
-		svc->opt = opt;
+		fnat_service_set_options(svc, &opt);
 	else if (!err && !fnat_service_create(fn, &key, &opt))
 		err = -ENOMEM;
 	fn->gen++;
@@ -342,9 +394,8 @@ static int change_pool(struct genl_info *info, pool_change_fn change)
 		err = parse_service(nla, tb, info->extack, &key);
 	if (!err)
 		err = parse_laddr(info->attrs[FULLNAT_A_LADDR], info->extack, &spec);
-	if (!err)
-		err = check_laddr(&spec, info->attrs[FULLNAT_A_LADDR], info->extack);
-	if (!err && nla && !key.fwmark && key.af != spec.af) {
+	/* a service by fwmark has a family, too: ip_vs keeps one for each */
+	if (!err && nla && key.af != spec.af) {
 		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[FULLNAT_A_LADDR],
 				    "the local address is not of the service's family");
 		err = -EINVAL;
@@ -387,6 +438,15 @@ static int put_svc_key(struct sk_buff *msg, const struct fnat_svc_key *key)
 	return 0;
 }
 
+static int put_tcp_options(struct sk_buff *msg, const struct fnat_svc_options *opt)
+{
+	if (nla_put_u8(msg, FULLNAT_SVC_A_TOA_V4, opt->toa_v4) ||
+	    nla_put_u8(msg, FULLNAT_SVC_A_TOA_V6, opt->toa_v6) ||
+	    nla_put_u8(msg, FULLNAT_SVC_A_TIMESTAMPS, opt->timestamps))
+		return -EMSGSIZE;
+	return 0;
+}
+
 static int put_counter(struct sk_buff *msg, int attr, int pad, const atomic64_t *counter)
 {
 	return nla_put_u64_64bit(msg, attr, atomic64_read(counter), pad);
@@ -399,9 +459,8 @@ static int put_service(struct sk_buff *msg, struct fnat_net *fn, const struct fn
 	struct nlattr *nest = nla_nest_start(msg, FULLNAT_A_SERVICE);
 
 	if (!nest || put_svc_key(msg, &svc->key) ||
-	    nla_put_u8(msg, FULLNAT_SVC_A_TOA_V4, svc->opt.toa_v4) ||
-	    nla_put_u8(msg, FULLNAT_SVC_A_TOA_V6, svc->opt.toa_v6) ||
-	    nla_put_u8(msg, FULLNAT_SVC_A_TIMESTAMPS, svc->opt.timestamps) ||
+	    (svc->key.protocol != IPPROTO_UDP && put_tcp_options(msg, &svc->opt)) ||
+	    nla_put_u32(msg, FULLNAT_SVC_A_CONN_TIMEOUT, svc->opt.conn_timeout) ||
 	    nla_put_u32(msg, FULLNAT_SVC_A_LADDRS, pool ? pool->count : 0) ||
 	    put_counter(msg, FULLNAT_SVC_A_CONNS, FULLNAT_SVC_A_PAD, &svc->conns) ||
 	    put_counter(msg, FULLNAT_SVC_A_EXHAUSTED, FULLNAT_SVC_A_PAD, &svc->exhausted) ||
@@ -524,7 +583,7 @@ static int put_laddr(struct sk_buff *msg, const struct fnat_net *fn,
 	bool local;
 
 	rcu_read_lock();
-	local = fnat_laddr_is_local(fn, laddr->af, &laddr->addr);
+	local = fnat_route_addr_is_local(fn->net, laddr->af, &laddr->addr);
 	rcu_read_unlock();
 	if (!nest || nla_put_u16(msg, FULLNAT_LADDR_A_FAMILY, laddr->af) ||
 	    nla_put(msg, FULLNAT_LADDR_A_ADDR, addr_len(laddr->af), &laddr->addr) ||

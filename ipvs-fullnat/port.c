@@ -19,6 +19,7 @@
 #include "laddr.h"
 #include "net.h"
 #include "port.h"
+#include "reset.h"
 #include "seam.h"
 
 /* A port map that no flow uses is kept this long for its cursor and marks. */
@@ -223,19 +224,23 @@ static void flow_join_list(struct fnat_portmap *pm, struct fnat_flow *f,
 	}
 }
 
-/* The victim loses its reply tuple; what is left of it expires with its ip_vs_conn. */
+/* The victim loses its reply tuple; what is left of it ends with its ip_vs_conn. */
 static unsigned int portmap_take_from(struct fnat_portmap *pm, struct fnat_flow *victim)
 {
 	fnat_clock_flow_ends(victim, pm);
 	flow_leave_list(pm, victim);
 	WRITE_ONCE(victim->port_state, FNAT_PORT_NONE);
 	fnat_flow_unhash(victim, FNAT_DIR_REPLY);
+	/* a flood must not fill ip_vs with connections that can do nothing any more */
+	fnat_seam_expire_now(victim->cp);
 	atomic_dec(&pm->key.laddr->conns);
 	atomic64_inc(&pm->key.laddr->takeovers);
 	return ntohs(victim->lport);
 }
 
-static unsigned int portmap_take_half_open(struct fnat_net *fn, struct fnat_portmap *pm)
+/* The victim is for port_alloc_in(), which tells the RS. */
+static unsigned int portmap_take_half_open(struct fnat_net *fn, struct fnat_portmap *pm,
+					   struct fnat_flow **recycled)
 {
 	struct fnat_flow *victim;
 
@@ -243,6 +248,7 @@ static unsigned int portmap_take_half_open(struct fnat_net *fn, struct fnat_port
 	if (!victim || time_before(jiffies, victim->created + FNAT_HALF_OPEN_GRACE))
 		return 0;
 	fnat_stat_inc(fn, takeover_half_open);
+	*recycled = victim;
 	return portmap_take_from(pm, victim);
 }
 
@@ -265,31 +271,33 @@ static bool half_open_share_used(const struct fnat_net *fn, struct fnat_portmap 
 	return pm->half_open > range_size(&r) * percent / 100;
 }
 
-static unsigned int portmap_take(struct fnat_net *fn, struct fnat_portmap *pm)
+static unsigned int portmap_take(struct fnat_net *fn, struct fnat_portmap *pm,
+				 struct fnat_flow **recycled)
 {
 	unsigned int port = 0;
 
 	if (half_open_share_used(fn, pm))
-		port = portmap_take_half_open(fn, pm);
+		port = portmap_take_half_open(fn, pm, recycled);
 	if (!port)
 		port = portmap_take_free(pm, fn->net);
 	if (!port)
 		port = portmap_take_closed(fn, pm);
 	if (!port)
-		port = portmap_take_half_open(fn, pm);
+		port = portmap_take_half_open(fn, pm, recycled);
 	return port;
 }
 
 /* 0; -EADDRINUSE: no port is left; -EAGAIN: the port map is going away. */
 static int port_alloc_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fnat_flow *f)
 {
+	struct fnat_flow *recycled = NULL;
 	unsigned int port = 0;
 	int err;
 
 	spin_lock_bh(&pm->lock);
 	err = pm->dead ? -EAGAIN : -EADDRINUSE;
 	if (likely(!pm->dead))
-		port = portmap_take(fn, pm);
+		port = portmap_take(fn, pm, &recycled);
 	if (port) {
 		f->laddr = pm->key.laddr->addr;
 		f->lport = htons(port);
@@ -301,6 +309,9 @@ static int port_alloc_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fn
 		err = 0;
 	}
 	spin_unlock_bh(&pm->lock);
+	/* before the SYN of the new connection; RCU keeps it */
+	if (recycled && recycled->protocol == IPPROTO_TCP)
+		fnat_reset_half_open(fn, recycled);
 	return err;
 }
 
@@ -357,7 +368,7 @@ int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flo
 	for (i = 0; i < pool->count; i++) {
 		struct fnat_laddr *laddr = pool->laddr[(start + i) % pool->count];
 
-		if (laddr->af != f->af || !fnat_laddr_is_local(fn, laddr->af, &laddr->addr))
+		if (laddr->af != f->af || !fnat_laddr_is_local(fn, laddr))
 			continue;
 		err = port_alloc_from(fn, laddr, f);
 		if (!err)

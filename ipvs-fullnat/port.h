@@ -33,9 +33,11 @@ struct fnat_pool;
 
 enum fnat_port_state {
 	FNAT_PORT_NONE,		/* holds no port (any more) */
-	FNAT_PORT_HALF_OPEN,	/* the client has not answered the SYN-ACK */
+	/* the client has not answered the SYN-ACK; UDP: the RS has sent nothing */
+	FNAT_PORT_HALF_OPEN,
 	FNAT_PORT_OPEN,
-	FNAT_PORT_CLOSED,	/* both sides have closed, or one has reset */
+	/* both sides have closed, or one has reset; UDP: request and answer, no more so far */
+	FNAT_PORT_CLOSED,
 };
 
 struct fnat_portmap_key {

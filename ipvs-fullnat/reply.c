@@ -10,6 +10,7 @@
 #include "route.h"
 #include "seam.h"
 #include "tcp.h"
+#include "udp.h"
 #include "xmit.h"
 
 /* The way to the client, with a reference for the skb. False: dropped and counted. */
@@ -24,6 +25,19 @@ static bool reply_route(struct fnat_pkt *pkt)
 		return false;
 	}
 	return fnat_may_pass(pkt, 0);
+}
+
+/* Can ip_vs's own state and timeout not change by this packet, nor need ours in place? */
+static bool reply_is_steady(const struct fnat_pkt *pkt)
+{
+	const struct fnat_flow *f = pkt->flow;
+
+	if (f->idle_timeout)
+		return false;
+	if (f->protocol == IPPROTO_UDP)
+		return READ_ONCE(f->udp.stream);
+	return READ_ONCE(f->tcp.opened) && fnat_seam_state_is_steady(f->cp) &&
+	       fnat_tcp_is_plain(pkt);
 }
 
 /*
@@ -58,14 +72,12 @@ unsigned int fnat_reply(struct sk_buff *skb, struct fnat_flow *f, unsigned int t
 		return fnat_drop(pkt.fn, skb, drop_lro);
 	if (!reply_route(&pkt))
 		goto drop;
-	steady = fnat_tcp_is_plain(&pkt) && fnat_seam_state_is_steady(f->cp) &&
-		 READ_ONCE(f->tcp.opened);
-	err = fnat_tcp_reply(&pkt);
+	steady = reply_is_steady(&pkt);
+	err = f->protocol == IPPROTO_TCP ? fnat_tcp_reply(&pkt) : fnat_udp_reply(&pkt);
 	if (err) {
-		this_cpu_inc(pkt.fn->stats->value[FNAT_TCP_DROP_STAT(err)]);
+		fnat_stat_inc_drop(pkt.fn, err);
 		goto drop;
 	}
-	fnat_fix_network_header(&pkt);
 	reply_send(&pkt, steady);
 	dst_release(pkt.dst);
 	return NF_STOLEN;

@@ -8,12 +8,14 @@
 #include <linux/tcp.h>
 #include <net/dst.h>
 
+#include "ip.h"
 #include "laddr.h"
 #include "net.h"
 #include "route.h"
 #include "seam.h"
 #include "service.h"
 #include "tcp.h"
+#include "udp.h"
 #include "xmit.h"
 
 static struct fnat_pool *service_pool(const struct fnat_net *fn, const struct fnat_service *svc)
@@ -42,7 +44,10 @@ static void flow_set_options(struct fnat_flow *f, const struct fnat_service *svc
 {
 	const struct fnat_svc_options *opt = svc ? &svc->opt : &fnat_svc_default_options;
 
-	f->tcp.toa_kind = f->af == AF_INET ? READ_ONCE(opt->toa_v4) : READ_ONCE(opt->toa_v6);
+	f->idle_timeout = READ_ONCE(opt->conn_timeout) * HZ;
+	if (f->protocol != IPPROTO_TCP)
+		return;
+	f->tcp.toa_kind = fnat_is_v6(f->af) ? READ_ONCE(opt->toa_v6) : READ_ONCE(opt->toa_v4);
 	f->tcp.timestamps = READ_ONCE(opt->timestamps);
 }
 
@@ -52,7 +57,7 @@ static bool flow_start(struct fnat_pkt *pkt, struct fnat_flow *f, struct fnat_se
 	struct fnat_net *fn = pkt->fn;
 	int err;
 
-	if (!fnat_tcp_flow_syn(pkt, f)) {
+	if (f->protocol == IPPROTO_TCP && !fnat_tcp_flow_syn(pkt, f)) {
 		fnat_stat_inc(fn, drop_no_conn);
 		return false;
 	}
@@ -65,7 +70,8 @@ static bool flow_start(struct fnat_pkt *pkt, struct fnat_flow *f, struct fnat_se
 		count_no_port(fn, svc, err);
 		return false;
 	}
-	fnat_tcp_flow_offsets(f);
+	if (f->protocol == IPPROTO_TCP)
+		fnat_tcp_flow_offsets(f);
 	fnat_stat_inc(fn, conns);
 	if (svc)
 		atomic64_inc(&svc->conns);
@@ -77,8 +83,11 @@ static struct fnat_flow *flow_create(struct fnat_pkt *pkt, struct ip_vs_conn *cp
 	struct fnat_service *svc = fnat_seam_service(pkt->fn, cp);
 	struct fnat_flow *f = fnat_flow_alloc();
 
-	if (!f) {
-		fnat_stat_inc(pkt->fn, drop_nomem);
+	if (IS_ERR(f)) {
+		if (f == ERR_PTR(-ENOSPC))
+			fnat_stat_inc(pkt->fn, drop_flow_limit);
+		else
+			fnat_stat_inc(pkt->fn, drop_nomem);
 		return NULL;
 	}
 	fnat_seam_fill_flow(f, cp);
@@ -90,12 +99,12 @@ static struct fnat_flow *flow_create(struct fnat_pkt *pkt, struct ip_vs_conn *cp
 }
 
 /*
- * A connection has lost its port to another one (port.c). A SYN may begin it
- * anew; anything else has come too late.
+ * A connection has lost its port to another one (port.c). A SYN or a datagram
+ * may begin it anew; anything else has come too late.
  */
 static bool flow_drop_lost(struct fnat_pkt *pkt, struct ip_vs_conn *cp, struct fnat_flow *f)
 {
-	if (!fnat_tcp_is_syn(pkt)) {
+	if (f->protocol == IPPROTO_TCP && !fnat_tcp_is_syn(pkt)) {
 		fnat_stat_inc(pkt->fn, drop_port_lost);
 		return false;
 	}
@@ -141,24 +150,30 @@ static bool request_route(struct fnat_pkt *pkt)
 		fnat_stat_inc(pkt->fn, drop_no_route);
 		return false;
 	}
-	if (fnat_route_is_local(pkt->dst)) {
+	if (fnat_route_is_local(pkt->dst, f->af)) {
 		fnat_stat_inc(pkt->fn, drop_bad_rs);
 		return false;
 	}
 	/* the client shall leave room for the TOA while one is being sent */
-	return fnat_may_pass(pkt, READ_ONCE(f->tcp.accepted) ? 0 : fnat_toa_len(f));
+	return fnat_may_pass(pkt, fnat_toa_is_due(f) ? fnat_toa_len(f) : 0);
+}
+
+static enum fnat_port_state port_state(const struct fnat_flow *f, const struct ip_vs_conn *cp)
+{
+	if (f->protocol == IPPROTO_UDP)
+		return fnat_udp_port_state(f);
+	if (fnat_seam_is_closed(cp))
+		return FNAT_PORT_CLOSED;
+	return READ_ONCE(f->tcp.opened) ? FNAT_PORT_OPEN : FNAT_PORT_HALF_OPEN;
 }
 
 /* Also called after a reply. The skb is gone. */
 void fnat_after_packet(struct fnat_net *fn, struct fnat_flow *f, struct ip_vs_conn *cp)
 {
-	bool half_open = !READ_ONCE(f->tcp.opened);
+	enum fnat_port_state state = port_state(f, cp);
 
-	if (fnat_seam_is_closed(cp))
-		fnat_port_set_state(f, FNAT_PORT_CLOSED);
-	else
-		fnat_port_set_state(f, half_open ? FNAT_PORT_HALF_OPEN : FNAT_PORT_OPEN);
-	fnat_seam_adjust_timeout(fn, cp, half_open);
+	fnat_port_set_state(f, state);
+	fnat_seam_adjust_timeout(fn, cp, state, f->idle_timeout);
 }
 
 unsigned int fnat_request(struct sk_buff *skb, struct ip_vs_conn *cp, unsigned int thoff)
@@ -178,12 +193,11 @@ unsigned int fnat_request(struct sk_buff *skb, struct ip_vs_conn *cp, unsigned i
 		goto drop;
 	if (!request_route(&pkt))
 		goto drop;
-	err = fnat_tcp_request(&pkt);
+	err = pkt.flow->protocol == IPPROTO_TCP ? fnat_tcp_request(&pkt) : fnat_udp_request(&pkt);
 	if (err) {
-		this_cpu_inc(pkt.fn->stats->value[FNAT_TCP_DROP_STAT(err)]);
+		fnat_stat_inc_drop(pkt.fn, err);
 		goto drop;
 	}
-	fnat_fix_network_header(&pkt);
 	fnat_send(&pkt, true);
 	fnat_after_packet(pkt.fn, pkt.flow, cp);
 	return NF_STOLEN;

@@ -4,15 +4,16 @@
  * writable, change addresses and ports, keep the checksums true, send it.
  * Softirq, or process context (LOCAL_OUT), under RCU.
  */
-#include <linux/ip.h>
 #include <linux/tcp.h>
+#include <linux/udp.h>
 #include <net/checksum.h>
 #include <net/dst.h>
-#include <net/icmp.h>
 #include <net/ip.h>
 #include <net/ip_vs.h>
+#include <net/ipv6.h>
 
 #include "compat.h"
+#include "ip.h"
 #include "net.h"
 #include "xmit.h"
 
@@ -51,15 +52,20 @@ bool fnat_prepare(struct fnat_pkt *pkt, unsigned int hdr_len, unsigned int grow)
 	return true;
 }
 
-static __wsum pseudo_sum(const struct fnat_pkt *pkt)
+/* Where the checksum of the transport header is. */
+__sum16 *fnat_check_field(const struct fnat_pkt *pkt)
 {
-	return csum_partial(&ip_hdr(pkt->skb)->saddr, 2 * sizeof(__be32), 0);
+	if (pkt->flow->protocol == IPPROTO_TCP)
+		return &tcp_hdr(pkt->skb)->check;
+	return &udp_hdr(pkt->skb)->check;
 }
 
+/* The sum of what we may change: transport header and pseudo header. */
 static __wsum header_sum(const struct fnat_pkt *pkt, unsigned int hdr_len, unsigned int len)
 {
-	__wsum sum = csum_partial(skb_transport_header(pkt->skb), hdr_len, pseudo_sum(pkt));
+	__wsum sum = fnat_ip_addrs_sum(skb_network_header(pkt->skb), pkt->flow->af);
 
+	sum = csum_partial(skb_transport_header(pkt->skb), hdr_len, sum);
 	return csum_add(sum, (__force __wsum)htonl(len));
 }
 
@@ -78,79 +84,61 @@ void fnat_csum_begin(const struct fnat_pkt *pkt, unsigned int hdr_len, struct fn
 /* hdr_len is the new length of the transport header. */
 void fnat_csum_end(const struct fnat_pkt *pkt, unsigned int hdr_len, const struct fnat_csum *csum)
 {
+	const struct fnat_flow *f = pkt->flow;
 	struct sk_buff *skb = pkt->skb;
-	__sum16 *check = &tcp_hdr(skb)->check;
+	__sum16 *check = fnat_check_field(pkt);
 	unsigned int len = skb->len - pkt->thoff;
-	__wsum after;
 
 	if (skb->ip_summed == CHECKSUM_PARTIAL) {
-		*check = ~csum_tcpudp_magic(ip_hdr(skb)->saddr, ip_hdr(skb)->daddr, len,
-					    IPPROTO_TCP, 0);
+		*check = ~fnat_ip_magic(skb, f->af, len, f->protocol, 0);
 		skb->csum_start = skb_transport_header(skb) - skb->head;
 		return;
 	}
-	after = header_sum(pkt, hdr_len, len);
-	csum_replace_by_diff(check, csum_sub(after, csum->before));
+	if (f->protocol == IPPROTO_UDP && !*check)
+		return;		/* sent without a checksum */
+	csum_replace_by_diff(check, csum_sub(header_sum(pkt, hdr_len, len), csum->before));
+	if (f->protocol == IPPROTO_UDP && !*check)
+		*check = CSUM_MANGLED_0;
 }
 
 /* The new addresses and ports; checksums are the caller's business. */
 void fnat_rewrite_addrs(const struct fnat_pkt *pkt)
 {
 	const struct fnat_flow *f = pkt->flow;
-	struct tcphdr *th = tcp_hdr(pkt->skb);
-	struct iphdr *iph = ip_hdr(pkt->skb);
-	bool request = pkt->dir == FNAT_DIR_REQUEST;
+	__be16 *ports = (__be16 *)skb_transport_header(pkt->skb);
+	void *iph = skb_network_header(pkt->skb);
 
-	iph->saddr = request ? f->laddr.ip : f->vaddr.ip;
-	iph->daddr = request ? f->daddr.ip : f->caddr.ip;
-	th->source = request ? f->lport : f->vport;
-	th->dest = request ? f->dport : f->cport;
+	if (pkt->dir == FNAT_DIR_REQUEST) {
+		fnat_ip_set_addrs(iph, f->af, &f->laddr, &f->daddr);
+		ports[0] = f->lport;
+		ports[1] = f->dport;
+	} else {
+		fnat_ip_set_addrs(iph, f->af, &f->vaddr, &f->caddr);
+		ports[0] = f->vport;
+		ports[1] = f->cport;
+	}
 }
 
-/* After changes of addresses or length. */
-void fnat_fix_network_header(const struct fnat_pkt *pkt)
-{
-	struct iphdr *iph = ip_hdr(pkt->skb);
-
-	/* a packet merged beyond that has 0 there (BIG TCP) */
-	iph->tot_len = pkt->skb->len <= IP_MAX_MTU ? htons(pkt->skb->len) : 0;
-	ip_send_check(iph);
-}
-
-/* False: it was the last hop, and the sender has been told. */
+/* False: it was the last hop, and the sender has been told; counted. */
 bool fnat_decrease_ttl(const struct fnat_pkt *pkt)
 {
-	struct sk_buff *skb = pkt->skb;
-
-	if (ip_hdr(skb)->ttl <= 1) {
-		icmp_send(skb, ICMP_TIME_EXCEEDED, ICMP_EXC_TTL, 0);
-		return false;
-	}
-	if (skb_ensure_writable(skb, skb_network_offset(skb) + sizeof(struct iphdr)))
-		return false;
-	ip_decrease_ttl(ip_hdr(skb));
-	return true;
+	if (fnat_ip_decrease_ttl(pkt->skb, pkt->flow->af, pkt->fn->net))
+		return true;
+	fnat_stat_inc(pkt->fn, drop_ttl);
+	return false;
 }
 
-/* Must the sender learn of a smaller MTU? A packet without DF is fragmented. */
-static bool too_big(const struct fnat_pkt *pkt, unsigned int mtu)
+/* "spare" bytes less than the MTU, but never less than every path must carry. */
+static void tell_mtu(const struct fnat_pkt *pkt, unsigned int mtu, unsigned int spare)
 {
-	const struct sk_buff *skb = pkt->skb;
+	u8 af = pkt->flow->af;
+	unsigned int least = fnat_is_v6(af) ? IPV6_MIN_MTU : IPV4_MIN_MTU;
 
-	if (!(ip_hdr(skb)->frag_off & htons(IP_DF)))
-		return false;
-	if (skb_is_gso(skb))
-		return !skb_gso_validate_network_len(skb, mtu);
-	return skb->len > mtu;
-}
-
-static void tell_mtu(const struct fnat_pkt *pkt, unsigned int mtu)
-{
 	if (pkt->dir == FNAT_DIR_REQUEST)
 		fnat_stat_inc(pkt->fn, icmp_toobig_client);
 	else
 		fnat_stat_inc(pkt->fn, icmp_toobig_rs);
-	icmp_send(pkt->skb, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, htonl(mtu));
+	fnat_ip_send_too_big(pkt->skb, af, pkt->fn->net, max(mtu - spare, least));
 }
 
 /**
@@ -164,16 +152,12 @@ bool fnat_may_pass(const struct fnat_pkt *pkt, unsigned int spare)
 {
 	unsigned int mtu = dst_mtu(pkt->dst);
 
-	if (too_big(pkt, mtu)) {
-		tell_mtu(pkt, mtu - spare);
+	if (fnat_ip_too_big(pkt->skb, pkt->flow->af, mtu)) {
+		tell_mtu(pkt, mtu, spare);
 		fnat_stat_inc(pkt->fn, drop_toobig);
 		return false;
 	}
-	if (!fnat_decrease_ttl(pkt)) {
-		fnat_stat_inc(pkt->fn, drop_ttl);
-		return false;
-	}
-	return true;
+	return fnat_decrease_ttl(pkt);
 }
 
 /**
@@ -186,7 +170,9 @@ bool fnat_may_pass(const struct fnat_pkt *pkt, unsigned int spare)
 unsigned int fnat_send(struct fnat_pkt *pkt, bool ipvs_done)
 {
 	struct sk_buff *skb = pkt->skb;
+	u8 af = pkt->flow->af;
 
+	fnat_ip_set_len(skb, af);
 	skb_dst_drop(skb);
 	skb_dst_set_noref(skb, pkt->dst);
 	skb->ipvs_property = ipvs_done;
@@ -196,7 +182,7 @@ unsigned int fnat_send(struct fnat_pkt *pkt, bool ipvs_done)
 		skb_clear_tstamp(skb);
 	/* what is too big has been refused; now nobody shall send ICMP errors to a LIP */
 	skb->ignore_df = 1;
-	NF_HOOK(NFPROTO_IPV4, NF_INET_LOCAL_OUT, pkt->fn->net, NULL, skb, NULL,
-		pkt->dst->dev, dst_output);
+	NF_HOOK(af, NF_INET_LOCAL_OUT, pkt->fn->net, NULL, skb, NULL, pkt->dst->dev,
+		dst_output);
 	return NF_STOLEN;
 }

@@ -3,11 +3,22 @@
  * Routes for rewritten packets: from a VIP to a client, from a LIP to an RS.
  * Softirq or process context, under rcu_read_lock(), which keeps what is returned alive.
  */
+#include <linux/slab.h>
 #include <net/dst.h>
-#include <net/ip.h>
+#include <net/ip6_fib.h>
+#include <net/ip6_route.h>
+#include <net/ipv6.h>
 #include <net/route.h>
 
+#include "ip.h"
 #include "route.h"
+
+/* A route in a cache. Written once, so a reader never sees half of two. */
+struct fnat_route_entry {
+	struct dst_entry *dst;		/* holds a reference */
+	u32 cookie;			/* for dst_check(); IPv6 */
+	struct rcu_head rcu;
+};
 
 static struct dst_entry *route_lookup_v4(struct net *net, const union nf_inet_addr *saddr,
 					 const union nf_inet_addr *daddr, u8 protocol, u32 mark)
@@ -25,43 +36,109 @@ static struct dst_entry *route_lookup_v4(struct net *net, const union nf_inet_ad
 	return IS_ERR(rt) ? NULL : &rt->dst;
 }
 
+static struct dst_entry *route_lookup_v6(struct net *net, const union nf_inet_addr *saddr,
+					 const union nf_inet_addr *daddr, u8 protocol, u32 mark)
+{
+	struct flowi6 fl6 = {
+		.saddr = saddr->in6,
+		.daddr = daddr->in6,
+		.flowi6_proto = protocol,
+		.flowi6_mark = mark,
+		.flowi6_flags = FLOWI_FLAG_ANYSRC,
+	};
+	struct dst_entry *dst = ip6_route_output(net, NULL, &fl6);
+
+	if (!dst->error)
+		return dst;
+	dst_release(dst);
+	return NULL;
+}
+
 /* With a reference that the caller must release; NULL: no route. */
 struct dst_entry *fnat_route_lookup(struct net *net, u8 af, const union nf_inet_addr *saddr,
 				    const union nf_inet_addr *daddr, u8 protocol, u32 mark)
 {
-	if (af != AF_INET)
-		return NULL;
+	if (fnat_is_v6(af))
+		return route_lookup_v6(net, saddr, daddr, protocol, mark);
 	return route_lookup_v4(net, saddr, daddr, protocol, mark);
 }
 
-static bool route_is_fresh(struct dst_entry *dst)
+static u32 route_cookie(const struct dst_entry *dst, u8 af)
 {
-	return !dst->obsolete || dst->ops->check(dst, 0);
+	return fnat_is_v6(af) ? rt6_get_cookie(container_of(dst, struct rt6_info, dst)) : 0;
 }
 
-/* The cached route, made anew if it is stale. Without a reference; NULL: none. */
+static bool entry_is_fresh(const struct fnat_route_entry *e)
+{
+	return !e->dst->obsolete || e->dst->ops->check(e->dst, e->cookie);
+}
+
+static void entry_free_rcu(struct rcu_head *rcu)
+{
+	struct fnat_route_entry *e = container_of(rcu, struct fnat_route_entry, rcu);
+
+	dst_release(e->dst);
+	kfree(e);
+}
+
+/* Readers may still use the old one. Any context. */
+static void route_replace(struct fnat_route *route, struct fnat_route_entry *e)
+{
+	e = unrcu_pointer(xchg(&route->entry, RCU_INITIALIZER(e)));
+	if (e)
+		call_rcu(&e->rcu, entry_free_rcu);
+}
+
+/*
+ * The cached route, made anew if it is stale. Without a reference; NULL: none,
+ * or no memory.
+ */
 struct dst_entry *fnat_route_get(struct net *net, struct fnat_route *route, u8 af,
 				 const union nf_inet_addr *saddr,
 				 const union nf_inet_addr *daddr, u8 protocol)
 {
-	struct dst_entry *dst = rcu_dereference(route->dst);
+	struct fnat_route_entry *e = rcu_dereference(route->entry);
 
-	if (likely(dst && route_is_fresh(dst)))
-		return dst;
+	if (likely(e && entry_is_fresh(e)))
+		return e->dst;
 
-	dst = fnat_route_lookup(net, af, saddr, daddr, protocol, 0);
-	/* readers may still use the old one: dst_release() frees it after a grace period */
-	dst_release(unrcu_pointer(xchg(&route->dst, RCU_INITIALIZER(dst))));
-	return dst;
+	e = kmalloc(sizeof(*e), GFP_ATOMIC);
+	if (!e)
+		return NULL;
+	e->dst = fnat_route_lookup(net, af, saddr, daddr, protocol, 0);
+	if (!e->dst) {
+		kfree(e);
+		fnat_route_clear(route);
+		return NULL;
+	}
+	e->cookie = route_cookie(e->dst, af);
+	route_replace(route, e);
+	return e->dst;
 }
 
-bool fnat_route_is_local(const struct dst_entry *dst)
+bool fnat_route_is_local(const struct dst_entry *dst, u8 af)
 {
+	if (fnat_is_v6(af))
+		return container_of_const(dst, struct rt6_info, dst)->rt6i_flags & RTF_LOCAL;
 	return container_of_const(dst, struct rtable, dst)->rt_flags & RTCF_LOCAL;
 }
 
 /* Any context. */
 void fnat_route_clear(struct fnat_route *route)
 {
-	dst_release(unrcu_pointer(xchg(&route->dst, NULL)));
+	route_replace(route, NULL);
+}
+
+/* Is the address one of this host? An AnyIP route (ip route add local ...) counts as well. */
+bool fnat_route_addr_is_local(struct net *net, u8 af, const union nf_inet_addr *addr)
+{
+	struct rt6_info *rt;
+	bool local;
+
+	if (!fnat_is_v6(af))
+		return inet_addr_type(net, addr->ip) == RTN_LOCAL;
+	rt = rt6_lookup(net, &addr->in6, NULL, 0, NULL, 0);
+	local = rt && rt->rt6i_flags & RTF_LOCAL;
+	ip6_rt_put(rt);
+	return local;
 }

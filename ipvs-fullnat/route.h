@@ -8,11 +8,12 @@
 #include <linux/types.h>
 
 struct dst_entry;
+struct fnat_route_entry;
 struct net;
 
 /* A cached route: read under RCU, replaced by whoever finds it stale. */
 struct fnat_route {
-	struct dst_entry __rcu *dst;
+	struct fnat_route_entry __rcu *entry;
 };
 
 struct dst_entry *fnat_route_lookup(struct net *net, u8 af, const union nf_inet_addr *saddr,
@@ -20,7 +21,8 @@ struct dst_entry *fnat_route_lookup(struct net *net, u8 af, const union nf_inet_
 struct dst_entry *fnat_route_get(struct net *net, struct fnat_route *route, u8 af,
 				 const union nf_inet_addr *saddr,
 				 const union nf_inet_addr *daddr, u8 protocol);
-bool fnat_route_is_local(const struct dst_entry *dst);
+bool fnat_route_is_local(const struct dst_entry *dst, u8 af);
+bool fnat_route_addr_is_local(struct net *net, u8 af, const union nf_inet_addr *addr);
 void fnat_route_clear(struct fnat_route *route);
 
 #endif

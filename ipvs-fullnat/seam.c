@@ -22,16 +22,25 @@
 #include "icmp.h"
 #include "laddr.h"
 #include "net.h"
+#include "reset.h"
+#include "route.h"
 #include "seam.h"
 #include "xmit.h"
 
-static struct ip_vs_protocol *tcp_protocol;
-static int (*stock_tcp_app_conn_bind)(struct ip_vs_conn *cp);
+/* The protocols in whose connections we have a say. */
+static struct seam_protocol {
+	u16 protocol;
+	const char *stock_name;		/* of its app_conn_bind() */
+	struct ip_vs_protocol *pp;
+	int (*stock_app_conn_bind)(struct ip_vs_conn *cp);
+} seam_protocols[] = {
+	{ .protocol = IPPROTO_TCP, .stock_name = "tcp_app_conn_bind" },
+	{ .protocol = IPPROTO_UDP, .stock_name = "udp_app_conn_bind" },
+};
 
 static struct ip_vs_app fullnat_app = {
 	.name = "fullnat",
 	.type = IP_VS_APP_TYPE_FTP,	/* read by nobody for an app that is not listed */
-	.protocol = IPPROTO_TCP,
 	.module = THIS_MODULE,
 };
 
@@ -39,7 +48,6 @@ static int fullnat_done_conn(struct ip_vs_app *app, struct ip_vs_conn *cp);
 
 static struct ip_vs_app fullnat_inc = {
 	.name = "fullnat",
-	.protocol = IPPROTO_TCP,
 	.module = THIS_MODULE,
 	.app = &fullnat_app,		/* ip_vs_app_inc_put() drops its module reference */
 	.done_conn = fullnat_done_conn,
@@ -82,7 +90,7 @@ static bool conn_is_ours(const struct fnat_net *fn, const struct ip_vs_conn *cp)
 	case IP_VS_CONN_F_MASQ:
 		/* a server on this host (a sorry server, say) needs no FULLNAT */
 		return fnat_seam_service(fn, cp) &&
-		       !fnat_laddr_is_local(fn, cp->daf, &cp->daddr);
+		       !fnat_route_addr_is_local(fn->net, cp->daf, &cp->daddr);
 	}
 	return false;
 }
@@ -109,16 +117,41 @@ static int fullnat_xmit(struct sk_buff *skb, struct ip_vs_conn *cp, struct ip_vs
 }
 
 /*
- * In place of tcp_app_conn_bind(), whose result nobody reads. Softirq, or
- * process context (LOCAL_OUT with BH on, the sync thread), under RCU.
+ * For one-packet scheduling (ipvsadm -o): such a connection is freed without a
+ * grace period, so no flow can hang on it. It lives and dies with the packet.
  */
-static int fullnat_tcp_app_conn_bind(struct ip_vs_conn *cp)
+static int refuse_xmit(struct sk_buff *skb, struct ip_vs_conn *cp, struct ip_vs_protocol *pp,
+		       struct ip_vs_iphdr *iph)
+{
+	return fnat_drop(fnat_net(cp->ipvs->net), skb, drop_one_packet);
+}
+
+static int stock_app_conn_bind(struct ip_vs_conn *cp)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(seam_protocols); i++)
+		if (seam_protocols[i].protocol == cp->protocol)
+			return seam_protocols[i].stock_app_conn_bind(cp);
+	return 0;
+}
+
+/*
+ * In place of tcp_app_conn_bind() and udp_app_conn_bind(), whose result nobody
+ * reads. Softirq, or process context (LOCAL_OUT with BH on, the sync thread),
+ * under RCU.
+ */
+static int fullnat_app_conn_bind(struct ip_vs_conn *cp)
 {
 	const struct fnat_net *fn = fnat_net(cp->ipvs->net);
 
 	if (!conn_is_ours(fn, cp))
-		return stock_tcp_app_conn_bind(cp);
+		return stock_app_conn_bind(cp);
 
+	if (cp->flags & IP_VS_CONN_F_ONE_PACKET) {
+		cp->packet_xmit = refuse_xmit;
+		return 0;
+	}
 	/* In doubt no transmitter, which is an RST, but never plain NAT. */
 	cp->packet_xmit = NULL;
 	if (!try_module_get(THIS_MODULE))
@@ -136,6 +169,19 @@ static int fullnat_tcp_app_conn_bind(struct ip_vs_conn *cp)
 	return 0;
 }
 
+/* Not in a namespace that goes away: it has no devices any more. */
+static void flow_time_is_up(struct fnat_net *fn, const struct fnat_flow *f)
+{
+	enum fnat_port_state state = READ_ONCE(f->port_state);
+
+	if (READ_ONCE(fn->exiting) || !READ_ONCE(fn->sysctl.expire_rst))
+		return;
+	if (state == FNAT_PORT_OPEN)
+		fnat_reset_flow(fn, f);
+	else if (state == FNAT_PORT_HALF_OPEN)
+		fnat_reset_half_open(fn, f);
+}
+
 /*
  * ip_vs_conn_expire(), or ip_vs_try_bind_dest() about to bind anew: only the
  * first ends the connection. It can run after this namespace's exit.
@@ -148,6 +194,8 @@ static int fullnat_done_conn(struct ip_vs_app *app, struct ip_vs_conn *cp)
 		return 0;
 	cp->app_data = NULL;
 	local_bh_disable();
+	if (f->protocol == IPPROTO_TCP)
+		flow_time_is_up(fnat_net(cp->ipvs->net), f);
 	fnat_flow_free(f);
 	local_bh_enable();
 	return 0;
@@ -219,7 +267,7 @@ void fnat_seam_expire(struct ip_vs_conn *cp)
 	cp->timeout = 0;
 }
 
-/* Both sides have closed, or one has reset. */
+/* TCP: both sides have closed, or one has reset. */
 bool fnat_seam_is_closed(const struct ip_vs_conn *cp)
 {
 	u16 state = READ_ONCE(cp->state);
@@ -227,7 +275,24 @@ bool fnat_seam_is_closed(const struct ip_vs_conn *cp)
 	return state == IP_VS_TCP_S_TIME_WAIT || state == IP_VS_TCP_S_CLOSE;
 }
 
-/* Will a packet without SYN, FIN and RST leave the state as it is? */
+/*
+ * Has its time run out: ip_vs has told it to (the server is gone, or quiesced)
+ * and its timer has not run yet? A new connection that has not been put yet has
+ * no timer running.
+ */
+bool fnat_seam_is_expiring(const struct ip_vs_conn *cp)
+{
+	return timer_pending(&cp->timer) && time_before_eq(cp->timer.expires, jiffies);
+}
+
+/* As ip_vs_conn_expire_now(), which is not exported. Any context. */
+void fnat_seam_expire_now(struct ip_vs_conn *cp)
+{
+	if (timer_pending(&cp->timer) && time_after(cp->timer.expires, jiffies))
+		mod_timer_pending(&cp->timer, jiffies);
+}
+
+/* TCP: will a packet without SYN, FIN and RST leave the state as it is? */
 bool fnat_seam_state_is_steady(const struct ip_vs_conn *cp)
 {
 	return READ_ONCE(cp->state) == IP_VS_TCP_S_ESTABLISHED;
@@ -237,16 +302,24 @@ bool fnat_seam_state_is_steady(const struct ip_vs_conn *cp)
  * ip_vs sets its own timeout with each packet; put ours in its place. It takes
  * effect when the connection is put.
  */
-void fnat_seam_adjust_timeout(const struct fnat_net *fn, struct ip_vs_conn *cp, bool half_open)
+void fnat_seam_adjust_timeout(const struct fnat_net *fn, struct ip_vs_conn *cp,
+			      enum fnat_port_state state, unsigned long idle_timeout)
 {
 	const struct fnat_sysctl *sysctl = &fn->sysctl;
+	bool tcp = cp->protocol == IPPROTO_TCP;
 
-	if (cp->state == IP_VS_TCP_S_TIME_WAIT)
+	if (state == FNAT_PORT_OPEN) {
+		if (idle_timeout && (!tcp || cp->state == IP_VS_TCP_S_ESTABLISHED))
+			cp->timeout = idle_timeout;
+	} else if (!tcp) {
+		cp->timeout = READ_ONCE(sysctl->timeout_udp) * HZ;
+	} else if (cp->state == IP_VS_TCP_S_TIME_WAIT) {
 		cp->timeout = READ_ONCE(sysctl->timeout_timewait) * HZ;
-	else if (cp->state == IP_VS_TCP_S_CLOSE)
+	} else if (cp->state == IP_VS_TCP_S_CLOSE) {
 		cp->timeout = READ_ONCE(sysctl->timeout_close) * HZ;
-	else if (half_open)
+	} else {
 		cp->timeout = READ_ONCE(sysctl->timeout_synrecv) * HZ;
+	}
 }
 
 /* A reference across the reply's way through ip_vs; false: it is expiring. */
@@ -261,24 +334,41 @@ void fnat_seam_put_rearm(struct ip_vs_conn *cp)
 	ip_vs_conn_put(cp);
 }
 
+static void net_exit_protocols(struct netns_ipvs *ipvs, unsigned int count)
+{
+	while (count--) {
+		struct ip_vs_proto_data *pd;
+
+		pd = ip_vs_proto_data_get(ipvs, seam_protocols[count].protocol);
+		if (pd)
+			atomic_dec(&pd->appcnt);
+	}
+}
+
 /* Once for each namespace: ip_vs asks app_conn_bind only while appcnt is not 0. */
 int fnat_seam_net_init(struct fnat_net *fn)
 {
 	struct netns_ipvs *ipvs = net_ipvs(fn->net);
-	struct ip_vs_proto_data *pd = ipvs ? ip_vs_proto_data_get(ipvs, IPPROTO_TCP) : NULL;
+	unsigned int i;
 
-	if (!pd)
+	if (!ipvs)
 		return -EPROTONOSUPPORT;
-	atomic_inc(&pd->appcnt);
+	for (i = 0; i < ARRAY_SIZE(seam_protocols); i++) {
+		struct ip_vs_proto_data *pd;
+
+		pd = ip_vs_proto_data_get(ipvs, seam_protocols[i].protocol);
+		if (!pd) {
+			net_exit_protocols(ipvs, i);
+			return -EPROTONOSUPPORT;
+		}
+		atomic_inc(&pd->appcnt);
+	}
 	return 0;
 }
 
 void fnat_seam_net_exit(struct fnat_net *fn)
 {
-	struct ip_vs_proto_data *pd = ip_vs_proto_data_get(net_ipvs(fn->net), IPPROTO_TCP);
-
-	if (pd)
-		atomic_dec(&pd->appcnt);
+	net_exit_protocols(net_ipvs(fn->net), ARRAY_SIZE(seam_protocols));
 }
 
 /* Is the function the one of ip_vs itself, and not another module's like ours? */
@@ -291,21 +381,35 @@ static bool is_stock(const void *func, const char *name)
 	return !strncmp(symbol, name, len) && (!symbol[len] || !strcmp(symbol + len, " [ip_vs]"));
 }
 
-/* Module load. */
-int fnat_seam_init(void)
+static int find_protocol(struct seam_protocol *sp)
 {
-	tcp_protocol = ip_vs_proto_get(IPPROTO_TCP);
-	if (!tcp_protocol || tcp_protocol->protocol != IPPROTO_TCP) {
-		pr_err("this kernel's ip_vs does not balance TCP\n");
+	sp->pp = ip_vs_proto_get(sp->protocol);
+	if (!sp->pp || sp->pp->protocol != sp->protocol) {
+		pr_err("this kernel's ip_vs does not balance protocol %u\n", sp->protocol);
 		return -EPROTONOSUPPORT;
 	}
-	if (!is_stock(tcp_protocol->app_conn_bind, "tcp_app_conn_bind")) {
-		pr_err("app_conn_bind of ip_vs is %ps, not tcp_app_conn_bind: is another module hooked in there?\n",
-		       tcp_protocol->app_conn_bind);
+	if (!is_stock(sp->pp->app_conn_bind, sp->stock_name)) {
+		pr_err("app_conn_bind of ip_vs is %ps, not %s: is another module hooked in there?\n",
+		       sp->pp->app_conn_bind, sp->stock_name);
 		return -EBUSY;
 	}
-	stock_tcp_app_conn_bind = tcp_protocol->app_conn_bind;
-	WRITE_ONCE(tcp_protocol->app_conn_bind, fullnat_tcp_app_conn_bind);
+	sp->stock_app_conn_bind = sp->pp->app_conn_bind;
+	return 0;
+}
+
+/* Module load. All or nothing. */
+int fnat_seam_init(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(seam_protocols); i++) {
+		int err = find_protocol(&seam_protocols[i]);
+
+		if (err)
+			return err;
+	}
+	for (i = 0; i < ARRAY_SIZE(seam_protocols); i++)
+		WRITE_ONCE(seam_protocols[i].pp->app_conn_bind, fullnat_app_conn_bind);
 	return 0;
 }
 
@@ -315,7 +419,12 @@ int fnat_seam_init(void)
  */
 void fnat_seam_exit(void)
 {
-	if (WARN_ON(tcp_protocol->app_conn_bind != fullnat_tcp_app_conn_bind))
-		return;
-	WRITE_ONCE(tcp_protocol->app_conn_bind, stock_tcp_app_conn_bind);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(seam_protocols); i++) {
+		struct seam_protocol *sp = &seam_protocols[i];
+
+		if (!WARN_ON(sp->pp->app_conn_bind != fullnat_app_conn_bind))
+			WRITE_ONCE(sp->pp->app_conn_bind, sp->stock_app_conn_bind);
+	}
 }

@@ -32,7 +32,10 @@ void fnat_seam_unlock(struct ip_vs_conn *cp);
 void fnat_seam_set_flow(struct ip_vs_conn *cp, struct fnat_flow *f);
 void fnat_seam_expire(struct ip_vs_conn *cp);
 bool fnat_seam_is_closed(const struct ip_vs_conn *cp);
-void fnat_seam_adjust_timeout(const struct fnat_net *fn, struct ip_vs_conn *cp, bool half_open);
+bool fnat_seam_is_expiring(const struct ip_vs_conn *cp);
+void fnat_seam_expire_now(struct ip_vs_conn *cp);
+void fnat_seam_adjust_timeout(const struct fnat_net *fn, struct ip_vs_conn *cp,
+			      enum fnat_port_state state, unsigned long idle_timeout);
 bool fnat_seam_get(struct ip_vs_conn *cp);
 void fnat_seam_put_rearm(struct ip_vs_conn *cp);
 bool fnat_seam_state_is_steady(const struct ip_vs_conn *cp);

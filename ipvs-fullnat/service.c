@@ -83,6 +83,15 @@ struct fnat_service *fnat_service_create(struct fnat_net *fn, const struct fnat_
 	return svc;
 }
 
+/* The data path reads each of them with READ_ONCE(). The caller holds fnat_net.lock. */
+void fnat_service_set_options(struct fnat_service *svc, const struct fnat_svc_options *opt)
+{
+	WRITE_ONCE(svc->opt.toa_v4, opt->toa_v4);
+	WRITE_ONCE(svc->opt.toa_v6, opt->toa_v6);
+	WRITE_ONCE(svc->opt.timestamps, opt->timestamps);
+	WRITE_ONCE(svc->opt.conn_timeout, opt->conn_timeout);
+}
+
 /* Takes the declaration out of the table, for service_free() after a grace period. */
 static void service_unhash(struct fnat_net *fn, struct fnat_service *svc)
 {

@@ -27,13 +27,14 @@ struct fnat_svc_key {
 struct fnat_svc_options {
 	u8 toa_v4;			/* TOA_KIND_*, 0 = off */
 	u8 toa_v6;
-	u8 timestamps;			/* enum fnat_timestamps */
+	u8 timestamps;			/* enum fullnat_timestamps */
+	u32 conn_timeout;		/* seconds; 0: as ip_vs has it */
 };
 
 struct fnat_service {
 	struct hlist_node hnode;	/* RCU; fnat_net.lock */
 	struct fnat_svc_key key;
-	struct fnat_svc_options opt;	/* bytes, read one at a time */
+	struct fnat_svc_options opt;	/* fnat_net.lock; read one by one */
 	struct fnat_pool __rcu *pool;	/* NULL: the default pool */
 	atomic64_t conns;
 	atomic64_t exhausted;
@@ -49,6 +50,7 @@ struct fnat_service *fnat_service_match(const struct fnat_net *fn, u8 af, u16 pr
 					u32 mark);
 struct fnat_service *fnat_service_create(struct fnat_net *fn, const struct fnat_svc_key *key,
 					 const struct fnat_svc_options *opt);
+void fnat_service_set_options(struct fnat_service *svc, const struct fnat_svc_options *opt);
 void fnat_service_delete(struct fnat_net *fn, struct fnat_service *svc);
 void fnat_service_flush(struct fnat_net *fn);
 

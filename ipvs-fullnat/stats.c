@@ -11,6 +11,7 @@
 #include "flow.h"
 #include "laddr.h"
 #include "net.h"
+#include "route.h"
 #include "service.h"
 #include "stats.h"
 
@@ -33,6 +34,9 @@ static const char *const stat_names[__FNAT_STAT_MAX] = {
 	[FNAT_STAT_icmp_toobig_rs] = "icmp_toobig_rs",
 	[FNAT_STAT_icmp_to_rs] = "icmp_to_rs",
 	[FNAT_STAT_icmp_to_client] = "icmp_to_client",
+	[FNAT_STAT_expire_rst] = "expire_rst",
+	[FNAT_STAT_half_open_rst] = "half_open_rst",
+	[FNAT_STAT_unknown_rst] = "unknown_rst",
 	[FNAT_STAT_drop_exhausted] = "drop_exhausted",
 	[FNAT_STAT_drop_no_laddr] = "drop_no_laddr",
 	[FNAT_STAT_drop_no_conn] = "drop_no_conn",
@@ -40,6 +44,8 @@ static const char *const stat_names[__FNAT_STAT_MAX] = {
 	[FNAT_STAT_drop_stale_reply] = "drop_stale_reply",
 	[FNAT_STAT_drop_port_lost] = "drop_port_lost",
 	[FNAT_STAT_drop_duplicate_conn] = "drop_duplicate_conn",
+	[FNAT_STAT_drop_flow_limit] = "drop_flow_limit",
+	[FNAT_STAT_drop_one_packet] = "drop_one_packet",
 	[FNAT_STAT_drop_nomem] = "drop_nomem",
 	[FNAT_STAT_drop_malformed] = "drop_malformed",
 	[FNAT_STAT_drop_no_route] = "drop_no_route",
@@ -85,16 +91,19 @@ static void show_service(struct seq_file *seq, const struct fnat_service *svc)
 
 	seq_puts(seq, "service ");
 	if (svc->key.fwmark) {
-		seq_printf(seq, "fwmark %u", svc->key.fwmark);
+		/* a mark has a service in each family */
+		seq_printf(seq, "fwmark %u%s", svc->key.fwmark,
+			   svc->key.af == AF_INET6 ? " ipv6" : "");
 	} else {
 		seq_puts(seq, svc->key.protocol == IPPROTO_TCP ? "tcp " : "udp ");
 		show_addr(seq, svc->key.af, &svc->key.addr);
 		seq_printf(seq, ":%u", ntohs(svc->key.port));
 	}
-	seq_printf(seq, " toa_v4 %u toa_v6 %u timestamps %u laddrs %u conns %lld exhausted %lld no_laddr %lld\n",
+	seq_printf(seq, " toa_v4 %u toa_v6 %u timestamps %u laddrs %u conns %lld exhausted %lld no_laddr %lld conn_timeout %u\n",
 		   svc->opt.toa_v4, svc->opt.toa_v6, svc->opt.timestamps,
 		   pool ? pool->count : 0, (s64)atomic64_read(&svc->conns),
-		   (s64)atomic64_read(&svc->exhausted), (s64)atomic64_read(&svc->no_laddr));
+		   (s64)atomic64_read(&svc->exhausted), (s64)atomic64_read(&svc->no_laddr),
+		   svc->opt.conn_timeout);
 }
 
 static void show_laddr(struct seq_file *seq, const struct fnat_net *fn,
@@ -104,7 +113,7 @@ static void show_laddr(struct seq_file *seq, const struct fnat_net *fn,
 	show_addr(seq, laddr->af, &laddr->addr);
 	seq_printf(seq, " ports %u-%u %s pools %u conns %u conflicts %lld takeovers %lld exhausted %lld\n",
 		   laddr->port_min, laddr->port_max,
-		   fnat_laddr_is_local(fn, laddr->af, &laddr->addr) ? "local" : "absent",
+		   fnat_route_addr_is_local(fn->net, laddr->af, &laddr->addr) ? "local" : "absent",
 		   laddr->pools, atomic_read(&laddr->conns),
 		   (s64)atomic64_read(&laddr->conflicts), (s64)atomic64_read(&laddr->takeovers),
 		   (s64)atomic64_read(&laddr->exhausted));

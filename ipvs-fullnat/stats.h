@@ -47,6 +47,12 @@ enum fnat_stat {
 	/* ICMP errors translated towards the RS / the client */
 	FNAT_STAT_icmp_to_rs,
 	FNAT_STAT_icmp_to_client,
+	/* connections reset at both ends since their time was up */
+	FNAT_STAT_expire_rst,
+	/* half-open connections that lost their port or timed out: the RS was told */
+	FNAT_STAT_half_open_rst,
+	/* packets of no connection that were answered by an RST */
+	FNAT_STAT_unknown_rst,
 	/* drops: every free port of every local address is in use */
 	FNAT_STAT_drop_exhausted,
 	/* the pool is empty, or none of its addresses is local here */
@@ -61,6 +67,10 @@ enum fnat_stat {
 	FNAT_STAT_drop_port_lost,
 	/* the same SYN became two connections: the second one's */
 	FNAT_STAT_drop_duplicate_conn,
+	/* there are as many connections as the parameter flow_max allows */
+	FNAT_STAT_drop_flow_limit,
+	/* one-packet scheduling (ipvsadm -o), which FULLNAT cannot do */
+	FNAT_STAT_drop_one_packet,
 	/* memory allocation failed */
 	FNAT_STAT_drop_nomem,
 	/* truncated, or a header that contradicts itself */

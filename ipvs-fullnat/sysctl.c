@@ -11,21 +11,24 @@
 static int max_timeout = 3600;
 static int max_percent = 100;
 
-#define FNAT_SYSCTL(_name, _max) {				\
+#define FNAT_SYSCTL(_name, _min, _max) {				\
 	.procname = "fullnat_" #_name,				\
 	.data = (void *)offsetof(struct fnat_sysctl, _name),	\
 	.maxlen = sizeof(int),					\
 	.mode = 0644,						\
 	.proc_handler = proc_dointvec_minmax,			\
-	.extra1 = SYSCTL_ONE,					\
-	.extra2 = &(_max),					\
+	.extra1 = (_min),					\
+	.extra2 = (_max),					\
 }
 
 static const struct ctl_table fnat_sysctl_template[] = {
-	FNAT_SYSCTL(timeout_synrecv, max_timeout),
-	FNAT_SYSCTL(timeout_timewait, max_timeout),
-	FNAT_SYSCTL(timeout_close, max_timeout),
-	FNAT_SYSCTL(half_open_percent, max_percent),
+	FNAT_SYSCTL(timeout_synrecv, SYSCTL_ONE, &max_timeout),
+	FNAT_SYSCTL(timeout_timewait, SYSCTL_ONE, &max_timeout),
+	FNAT_SYSCTL(timeout_close, SYSCTL_ONE, &max_timeout),
+	FNAT_SYSCTL(timeout_udp, SYSCTL_ONE, &max_timeout),
+	FNAT_SYSCTL(half_open_percent, SYSCTL_ONE, &max_percent),
+	FNAT_SYSCTL(expire_rst, SYSCTL_ZERO, SYSCTL_ONE),
+	FNAT_SYSCTL(unknown_rst, SYSCTL_ZERO, SYSCTL_ONE),
 };
 
 #define FNAT_SYSCTL_COUNT ARRAY_SIZE(fnat_sysctl_template)
@@ -39,7 +42,9 @@ int fnat_sysctl_net_init(struct fnat_net *fn)
 	s->timeout_synrecv = 30;
 	s->timeout_timewait = 20;
 	s->timeout_close = 10;
+	s->timeout_udp = 30;
 	s->half_open_percent = 50;
+	s->expire_rst = 1;
 
 	/* one more, empty: older kernels look for an end mark */
 	table = kcalloc(FNAT_SYSCTL_COUNT + 1, sizeof(*table), GFP_KERNEL);

@@ -16,11 +16,17 @@ struct fnat_sysctl {
 	int timeout_timewait;
 	/* 1..3600: connections that were reset */
 	int timeout_close;
+	/* 1..3600: UDP, until the client goes on after an answer */
+	int timeout_udp;
 	/* 1..100 percent of a local address's ports that half-open
 	 * connections to one RS may hold before the oldest of them are
 	 * recycled
 	 */
 	int half_open_percent;
+	/* 0..1: an open TCP connection whose time is up is reset at both ends */
+	int expire_rst;
+	/* 0..1: TCP packets of no connection, to a VIP or a LIP, are answered by an RST */
+	int unknown_rst;
 	struct ctl_table_header *header;
 };
 

@@ -16,6 +16,7 @@
 #include <uapi/linux/ip_vs_fullnat.h>
 
 #include "clock.h"
+#include "ip.h"
 #include "net.h"
 #include "tcp.h"
 
@@ -129,16 +130,29 @@ static void syn_offsets(struct fnat_pkt *pkt, u32 isn, const u8 *opts, unsigned 
 }
 
 /* The client has answered the SYN-ACK, and knew its number: it is no forger. */
-static void request_opens(struct fnat_flow *f, const struct tcphdr *th)
+static void request_opens(struct fnat_flow *f, u32 ack)
 {
 	struct fnat_tcp *tcp = &f->tcp;
 
-	if (likely(READ_ONCE(tcp->opened)) || !th->ack || th->syn || th->rst)
-		return;
 	spin_lock_bh(&f->lock);
-	if (tcp->has_rs_isn && seq_within(ntohl(th->ack_seq), tcp->rs_isn + 1, FNAT_FIRST_WINDOW))
+	if (tcp->has_rs_isn && seq_within(ack, tcp->rs_isn + 1, FNAT_FIRST_WINDOW)) {
+		WRITE_ONCE(tcp->client_ack, ack);
 		WRITE_ONCE(tcp->opened, true);
+	}
 	spin_unlock_bh(&f->lock);
+}
+
+/* How far the client has come with the RS, for fnat_reset_flow(). */
+static void request_advances(struct fnat_flow *f, const struct tcphdr *th)
+{
+	u32 ack = ntohl(th->ack_seq);
+
+	if (!th->ack || th->syn || th->rst)
+		return;
+	if (unlikely(!READ_ONCE(f->tcp.opened)))
+		request_opens(f, ack);
+	else if ((s32)(ack - READ_ONCE(f->tcp.client_ack)) > 0)
+		WRITE_ONCE(f->tcp.client_ack, ack);
 }
 
 static void request_rewrite(struct fnat_pkt *pkt, struct tcphdr *th, unsigned int hdr_len)
@@ -196,18 +210,19 @@ int fnat_tcp_request(struct fnat_pkt *pkt)
 	struct tcphdr buf, *th;
 	const struct tcphdr *h = tcp_header(pkt, &buf);
 	unsigned int hdr_len = h ? tcp_header_len(pkt, h) : 0;
-	bool accepted = READ_ONCE(f->tcp.accepted);
-	bool with_toa;
+	bool compose, with_toa;
 	int err;
 
 	if (!hdr_len)
-		return FNAT_TCP_DROP(drop_malformed);
-	if (!fnat_prepare(pkt, hdr_len, accepted ? 0 : FNAT_TOA_GROW_MAX))
-		return FNAT_TCP_DROP(drop_nomem);
+		return FNAT_DROP(drop_malformed);
+	/* also a SYN on an accepted connection, which may begin it anew */
+	compose = h->syn || !READ_ONCE(f->tcp.accepted);
+	if (!fnat_prepare(pkt, hdr_len, compose ? FNAT_TOA_GROW_MAX : 0))
+		return FNAT_DROP(drop_nomem);
 	th = tcp_hdr(pkt->skb);
-	request_opens(f, th);
+	request_advances(f, th);
 	request_rewrite(pkt, th, hdr_len);
-	if (accepted && !th->syn)
+	if (!compose)
 		return 0;
 
 	with_toa = toa_wanted(f, th, pkt->skb->len > pkt->thoff + hdr_len);
@@ -330,7 +345,7 @@ static void reply_advances(struct fnat_tcp *tcp, const struct tcphdr *th, const 
 static void lower_mss(struct fnat_pkt *pkt, u8 *opts, unsigned int opts_len)
 {
 	unsigned int by = fnat_toa_len(pkt->flow);
-	unsigned int floor = pkt->flow->af == AF_INET ? 536 : 1220;
+	unsigned int floor = fnat_is_v6(pkt->flow->af) ? 1220 : 536;
 
 	if (by && fnat_tcp_options_lower_mss(opts, opts_len, by, floor))
 		fnat_stat_inc(pkt->fn, mss_lowered);
@@ -346,12 +361,12 @@ int fnat_tcp_reply(struct fnat_pkt *pkt)
 	struct fnat_csum csum;
 
 	if (!hdr_len)
-		return FNAT_TCP_DROP(drop_malformed);
+		return FNAT_DROP(drop_malformed);
 	if (!fnat_prepare(pkt, hdr_len, 0))
-		return FNAT_TCP_DROP(drop_nomem);
+		return FNAT_DROP(drop_nomem);
 	th = tcp_hdr(pkt->skb);
 	if (!reply_offsets(pkt, th, pkt->skb->len > pkt->thoff + hdr_len, &off))
-		return FNAT_TCP_DROP(drop_stale_reply);
+		return FNAT_DROP(drop_stale_reply);
 	reply_advances(&pkt->flow->tcp, th, (u8 *)(th + 1), opts_len);
 
 	fnat_csum_begin(pkt, hdr_len, &csum);

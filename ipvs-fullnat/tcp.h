@@ -3,18 +3,11 @@
 #ifndef FNAT_TCP_H
 #define FNAT_TCP_H
 
-#include "stats.h"
 #include "xmit.h"
 
 struct tcphdr;
 
-/*
- * tcp.c. The functions that return int return 0, or why the packet must be
- * dropped: FNAT_TCP_DROP(name of the counter). It may be half-rewritten then.
- */
-#define FNAT_TCP_DROP(name)	(-1 - (int)FNAT_STAT_##name)
-#define FNAT_TCP_DROP_STAT(err)	((enum fnat_stat)(-1 - (err)))
-
+/* tcp.c; what returns int returns 0 or FNAT_DROP(). */
 bool fnat_tcp_is_syn(const struct fnat_pkt *pkt);
 bool fnat_tcp_is_plain(const struct fnat_pkt *pkt);
 bool fnat_tcp_flow_syn(const struct fnat_pkt *pkt, struct fnat_flow *f);
@@ -24,6 +17,7 @@ int fnat_tcp_reply(struct fnat_pkt *pkt);
 
 /* toa_insert.c */
 unsigned int fnat_toa_len(const struct fnat_flow *f);
+bool fnat_toa_is_due(const struct fnat_flow *f);
 int fnat_toa_insert(struct fnat_pkt *pkt, bool with_toa);
 
 /* The most by which fnat_toa_insert() can make a header grow: a TOA and its padding. */

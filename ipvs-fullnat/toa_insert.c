@@ -8,22 +8,28 @@
  * Softirq, or process context (LOCAL_OUT), under RCU. The packet is rewritten
  * already, and its headers are ours (fnat_prepare()).
  */
-#include <linux/ip.h>
 #include <linux/tcp.h>
 #include <net/dst.h>
 #include <net/ip.h>
 #include <net/tcp.h>
 
+#include "ip.h"
 #include "net.h"
 #include "tcp.h"
 #include "toa_wire.h"
 
-/* Bytes that a TOA of this flow takes: 8, 20, or 0 when it sends none. */
+/* Bytes that a TOA of this TCP flow takes: 8, 20, or 0 when it sends none. */
 unsigned int fnat_toa_len(const struct fnat_flow *f)
 {
 	if (!f->tcp.toa_kind)
 		return 0;
-	return f->af == AF_INET ? TOA_LEN_V4 : TOA_LEN_V6;
+	return fnat_is_v6(f->af) ? TOA_LEN_V6 : TOA_LEN_V4;
+}
+
+/* May requests of the flow still carry one? */
+bool fnat_toa_is_due(const struct fnat_flow *f)
+{
+	return f->protocol == IPPROTO_TCP && !READ_ONCE(f->tcp.accepted);
 }
 
 static unsigned int toa_encode_flow(const struct fnat_flow *f, u8 *toa)
@@ -110,7 +116,7 @@ static bool checksum_is_good(const struct fnat_pkt *pkt)
 	if (skb->ip_summed != CHECKSUM_NONE)
 		return true;
 	sum = skb_checksum(skb, pkt->thoff, len, 0);
-	return !csum_tcpudp_magic(ip_hdr(skb)->saddr, ip_hdr(skb)->daddr, len, IPPROTO_TCP, sum);
+	return !fnat_ip_magic(skb, pkt->flow->af, len, IPPROTO_TCP, sum);
 }
 
 static void checksum_set_partial(const struct fnat_pkt *pkt)
@@ -131,19 +137,20 @@ static int split(struct fnat_pkt *pkt, unsigned int mtu)
 	struct skb_shared_info *shinfo;
 
 	if (headers + 8 > mtu)
-		return FNAT_TCP_DROP(drop_toobig);
+		return FNAT_DROP(drop_toobig);
 	if (!checksum_is_good(pkt))
-		return FNAT_TCP_DROP(drop_csum);
+		return FNAT_DROP(drop_csum);
 	if (skb_unclone(skb, GFP_ATOMIC) || (skb_has_frag_list(skb) && skb_linearize(skb)))
-		return FNAT_TCP_DROP(drop_nomem);
+		return FNAT_DROP(drop_nomem);
 	if (tcp_hdr(skb)->syn) {
 		/* a SYN cannot be cut in two; the client sends again what the RS lacks */
 		if (pskb_trim(skb, mtu))
-			return FNAT_TCP_DROP(drop_nomem);
+			return FNAT_DROP(drop_nomem);
 	} else {
 		shinfo = skb_shinfo(skb);
 		shinfo->gso_size = mtu - headers;
-		shinfo->gso_type = SKB_GSO_TCPV4 | SKB_GSO_DODGY;
+		shinfo->gso_type = SKB_GSO_DODGY |
+			(fnat_is_v6(pkt->flow->af) ? SKB_GSO_TCPV6 : SKB_GSO_TCPV4);
 		shinfo->gso_segs = 0;
 	}
 	checksum_set_partial(pkt);
@@ -156,7 +163,7 @@ static int fit_to_path(struct fnat_pkt *pkt)
 	unsigned int mtu = dst_mtu(pkt->dst);
 
 	if (skb_is_gso(pkt->skb))
-		return shrink_segments(pkt, mtu) ? 0 : FNAT_TCP_DROP(drop_toobig);
+		return shrink_segments(pkt, mtu) ? 0 : FNAT_DROP(drop_toobig);
 	if (pkt->skb->len > mtu)
 		return split(pkt, mtu);
 	return 0;
@@ -168,7 +175,7 @@ static int fit_to_path(struct fnat_pkt *pkt)
  * @with_toa: put the flow's TOA first; else only take out what the client must
  *	not send
  *
- * Return: 0 or FNAT_TCP_DROP().
+ * Return: 0 or FNAT_DROP().
  */
 int fnat_toa_insert(struct fnat_pkt *pkt, bool with_toa)
 {
@@ -193,7 +200,7 @@ int fnat_toa_insert(struct fnat_pkt *pkt, bool with_toa)
 		return 0;
 	/* a GSO packet must not outgrow the length field of IP; sent again it is smaller */
 	if (pkt->skb->len + new_len - old_len > IP_MAX_MTU)
-		return FNAT_TCP_DROP(drop_toobig);
+		return FNAT_DROP(drop_toobig);
 	replace_options(pkt, opts, new_len, old_len);
 	return fit_to_path(pkt);
 }

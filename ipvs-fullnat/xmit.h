@@ -10,6 +10,7 @@
 #include <linux/skbuff.h>
 
 #include "flow.h"
+#include "stats.h"
 
 struct dst_entry;
 struct fnat_net;
@@ -24,6 +25,16 @@ struct fnat_pkt {
 	enum fnat_dir dir;
 	unsigned int thoff;		/* offset of the transport header */
 };
+
+/*
+ * Why a packet must be dropped, as an int beside 0 for "go on": the counter's
+ * name. The packet may be half-rewritten then.
+ */
+#define FNAT_DROP(name)		(-1 - (int)FNAT_STAT_##name)
+#define FNAT_DROP_STAT(err)	((enum fnat_stat)(-1 - (err)))
+
+/* Counts what FNAT_DROP() said. */
+#define fnat_stat_inc_drop(fn, err)	this_cpu_inc((fn)->stats->value[FNAT_DROP_STAT(err)])
 
 /* request.c: C:cp -> VIP:vp becomes LIP:lp -> RS:rp. */
 unsigned int fnat_request(struct sk_buff *skb, struct ip_vs_conn *cp, unsigned int thoff);
@@ -43,7 +54,7 @@ bool fnat_prepare(struct fnat_pkt *pkt, unsigned int hdr_len, unsigned int grow)
 void fnat_csum_begin(const struct fnat_pkt *pkt, unsigned int hdr_len, struct fnat_csum *csum);
 void fnat_csum_end(const struct fnat_pkt *pkt, unsigned int hdr_len, const struct fnat_csum *csum);
 void fnat_rewrite_addrs(const struct fnat_pkt *pkt);
-void fnat_fix_network_header(const struct fnat_pkt *pkt);
+__sum16 *fnat_check_field(const struct fnat_pkt *pkt);
 bool fnat_decrease_ttl(const struct fnat_pkt *pkt);
 bool fnat_may_pass(const struct fnat_pkt *pkt, unsigned int spare);
 unsigned int fnat_send(struct fnat_pkt *pkt, bool ipvs_done);

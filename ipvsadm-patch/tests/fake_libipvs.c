@@ -344,7 +344,9 @@ const char *ipvs_strerror(int err)
 	return strerror(err);
 }
 
-/* ip_vs_fullnat */
+/* ip_vs_fullnat, in the words of ipvs-fullnat/netlink.c */
+#define ONLY_TCP_UDP "FULLNAT is for TCP and UDP only: use masquerading (ipvsadm -a ... -m)"
+#define NOT_DECLARED "the service is not declared FULLNAT: declare it with ipvsadm -A ... --fullnat"
 
 int ipvs_fullnat_available(void)
 {
@@ -385,58 +387,72 @@ static ipvs_fullnat_service_t *find_fullnat(const ipvs_fullnat_key_t *key)
 	return NULL;
 }
 
+static ipvs_fullnat_service_t *new_fullnat(const ipvs_fullnat_key_t *key)
+{
+	ipvs_fullnat_service_t *s = &st.fullnat[st.nfullnat++];
+	int tcp = key->protocol != IPPROTO_UDP;
+
+	memset(s, 0, sizeof(*s));
+	s->key = *key;
+	s->toa_v4 = tcp ? 200 : IPVS_FULLNAT_UNSET;
+	s->toa_v6 = tcp ? 253 : IPVS_FULLNAT_UNSET;
+	s->timestamps = tcp ? FULLNAT_TIMESTAMPS_REWRITE : IPVS_FULLNAT_UNSET;
+	return s;
+}
+
 int ipvs_fullnat_set_service(const ipvs_fullnat_service_t *svc)
 {
 	ipvs_fullnat_service_t *s = find_fullnat(&svc->key);
 
 	if (svc->key.protocol == IPPROTO_SCTP)
-		return refuse(EOPNOTSUPP, "FULLNAT does not forward SCTP");
-	if (!s) {
-		s = &st.fullnat[st.nfullnat++];
-		memset(s, 0, sizeof(*s));
-		s->key = svc->key;
-		s->toa_v4 = 200;
-		s->toa_v6 = 253;
-	}
+		return refuse(EOPNOTSUPP, ONLY_TCP_UDP);
+	if (svc->key.protocol == IPPROTO_UDP &&
+	    (svc->toa_v4 != IPVS_FULLNAT_UNSET || svc->toa_v6 != IPVS_FULLNAT_UNSET ||
+	     svc->timestamps != IPVS_FULLNAT_UNSET))
+		return refuse(EINVAL, "TOA and timestamps are options of TCP, not of UDP");
+	if (!s)
+		s = new_fullnat(&svc->key);
 	if (svc->toa_v4 != IPVS_FULLNAT_UNSET)
 		s->toa_v4 = svc->toa_v4;
 	if (svc->toa_v6 != IPVS_FULLNAT_UNSET)
 		s->toa_v6 = svc->toa_v6;
 	if (svc->timestamps != IPVS_FULLNAT_UNSET)
 		s->timestamps = svc->timestamps;
+	if (svc->conn_timeout != IPVS_FULLNAT_UNSET)
+		s->conn_timeout = svc->conn_timeout;
 	return 0;
 }
 
-/* Remove the local addresses of a pool from first to last */
-static unsigned int remove_laddrs(const ipvs_fullnat_key_t *key, u_int16_t af,
-				  const void *first, const void *last)
+/* l->af == 0: all addresses of the pool */
+static int is_named(const ipvs_fullnat_laddr_t *l, const ipvs_fullnat_laddr_t *entry)
 {
-	size_t len = af == AF_INET6 ? 16 : 4;
-	unsigned int i, n = 0, removed = 0;
+	size_t len = l->af == AF_INET6 ? 16 : 4;
 
-	for (i = 0; i < st.nladdr; i++) {
-		ipvs_fullnat_laddr_t *l = &st.laddr[i];
+	return same_key(&entry->key, &l->key) &&
+	       (!l->af || (entry->af == l->af && memcmp(&entry->addr, &l->addr, len) >= 0 &&
+			   memcmp(&entry->addr, &l->addr_end, len) <= 0));
+}
 
-		if (same_key(&l->key, key) &&
-		    (!first || (l->af == af && memcmp(&l->addr, first, len) >= 0 &&
-				memcmp(&l->addr, last, len) <= 0)))
-			removed++;
-		else
-			st.laddr[n++] = *l;
-	}
+static void remove_laddrs(const ipvs_fullnat_laddr_t *l)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < st.nladdr; i++)
+		if (!is_named(l, &st.laddr[i]))
+			st.laddr[n++] = st.laddr[i];
 	st.nladdr = n;
-	return removed;
 }
 
 int ipvs_fullnat_del_service(const ipvs_fullnat_key_t *key)
 {
+	ipvs_fullnat_laddr_t all = { .key = *key };
 	ipvs_fullnat_service_t *s = find_fullnat(key);
 
 	if (key->protocol == IPPROTO_SCTP)
-		return refuse(EOPNOTSUPP, "FULLNAT does not forward SCTP");
+		return refuse(EOPNOTSUPP, ONLY_TCP_UDP);
 	if (!s)
-		return refuse(ENOENT, "This service is not declared FULLNAT");
-	remove_laddrs(key, 0, NULL, NULL);
+		return refuse(ENOENT, NOT_DECLARED);
+	remove_laddrs(&all);
 	*s = st.fullnat[--st.nfullnat];
 	return 0;
 }
@@ -456,7 +472,7 @@ int ipvs_fullnat_get_service(const ipvs_fullnat_key_t *key,
 	ipvs_fullnat_service_t *s = find_fullnat(key);
 
 	if (!s)
-		return refuse(ENOENT, "This service is not declared FULLNAT");
+		return refuse(ENOENT, NOT_DECLARED);
 	count_laddrs(s);
 	*svc = *s;
 	return 0;
@@ -482,15 +498,24 @@ static void next(union nf_inet_addr *addr, u_int16_t af)
 		;
 }
 
+static int check_pool(const ipvs_fullnat_laddr_t *l)
+{
+	if (l->key.protocol == IPPROTO_SCTP)
+		return refuse(EOPNOTSUPP, ONLY_TCP_UDP);
+	if (l->key.af && l->key.af != l->af)
+		return refuse(EINVAL, "the local address is not of the service's family");
+	if (l->key.af && !find_fullnat(&l->key))
+		return refuse(ENOENT, NOT_DECLARED);
+	return 0;
+}
+
 int ipvs_fullnat_add_laddr(const ipvs_fullnat_laddr_t *laddr)
 {
 	ipvs_fullnat_laddr_t l = *laddr;
 	unsigned int i;
 
-	if (l.key.af && !find_fullnat(&l.key))
-		return refuse(ENOENT, "This service is not declared FULLNAT");
-	if (l.key.af && l.key.af != l.af)
-		return refuse(EINVAL, "The local address is not of the service's family");
+	if (check_pool(&l))
+		return -1;
 	if (!l.port_min)
 		l.port_min = FULLNAT_PORT_MIN_DEFAULT;
 	if (!l.port_max)
@@ -503,7 +528,8 @@ int ipvs_fullnat_add_laddr(const ipvs_fullnat_laddr_t *laddr)
 				break;
 		if (i < st.nladdr && (st.laddr[i].port_min != l.port_min ||
 				      st.laddr[i].port_max != l.port_max))
-			return refuse(EEXIST, "This local address is in the pool with other ports");
+			return refuse(EEXIST,
+				      "the local address is already declared with other ports: remove it from every pool first");
 		if (i == st.nladdr) {
 			if (st.nladdr == MAX_LADDRS)
 				return refuse(ENOMEM, NULL);
@@ -516,10 +542,18 @@ int ipvs_fullnat_add_laddr(const ipvs_fullnat_laddr_t *laddr)
 
 int ipvs_fullnat_del_laddr(const ipvs_fullnat_laddr_t *l)
 {
-	if (l->key.af && !find_fullnat(&l->key))
-		return refuse(ENOENT, "This service is not declared FULLNAT");
-	if (!remove_laddrs(&l->key, l->af, &l->addr, &l->addr_end))
-		return refuse(ENOENT, "This local address is not in the pool");
+	union nf_inet_addr addr = l->addr;
+	unsigned int i, count = 1;
+
+	if (check_pool(l))
+		return -1;
+	for (; memcmp(&addr, &l->addr_end, sizeof(addr)); next(&addr, l->af))
+		count++;
+	for (i = 0; i < st.nladdr; i++)
+		count -= is_named(l, &st.laddr[i]);
+	if (count)
+		return refuse(ENOENT, "no such local address in this pool");
+	remove_laddrs(l);
 	return 0;
 }
 

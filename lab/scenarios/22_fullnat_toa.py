@@ -13,7 +13,6 @@ import os
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
-from lib.families import V4, V6
 from lib.rawtcp import (MSS, SACK_PERMITTED, WINDOW_SCALE, RawHost, RawTcp, timestamps, toa)
 from lib.segments import (answer_to, check_segments, full_payload, requests_of, slow_server)
 
@@ -72,7 +71,7 @@ def test_forged(t, family):
     """A client that sends TOA options itself, of all kinds, lengths and positions, on any
     packet that could make the connection: not one byte of the forged address passes."""
     family.fullnat(t)
-    server = t.rs1.peer_server(8000, family=family.socket)
+    server = t.rs1.peer_server(8000, family=family.af)
     host = family.raw(t)
     watched = t.rs1.capture()
     forged = 0
@@ -101,7 +100,7 @@ def test_forged_on_live(t, family):
     SYN with data of a client that tries TCP Fast Open."""
     family.fullnat(t)
     t.rs1.sysctl('net.ipv4.tcp_fastopen', 0x602)    # accepts data on any SYN, without cookies
-    server = t.rs1.peer_server(8000, family=family.socket)
+    server = t.rs1.peer_server(8000, family=family.af)
     host = family.raw(t)
     forged = toa(family.kinds[0], family.forged, 6666)
     peer = RawTcp(host, family.vip, 8000).connect()
@@ -218,7 +217,7 @@ def test_damaged(t, family):
     """What arrives with a wrong checksum leaves with a wrong checksum, or is dropped when
     it would have to be cut in two: the application never sees it."""
     family.fullnat(t)
-    server = t.rs1.peer_server(8000, family=family.socket, speaks_first=False)
+    server = t.rs1.peer_server(8000, family=family.af, speaks_first=False)
     peer = RawTcp(family.raw(t), family.vip, 8000)
     peer.syn(SYN_OPTIONS)
     for size in (5, full_payload(family, TS)):

@@ -6,13 +6,18 @@ Seen failing, each with a copy of the modules that was broken like this:
   a second declaration is an error: early_and_twice
   drop_no_laddr not counted: without_laddr
   any TOA kind accepted: nonsense
+  any IPv6 LIP, the other family's LIP for a mark, a range of 2^64, SCTP, a TOA for UDP, any
+  timeout accepted: nonsense, each of the lines about it
   FLUSH does nothing: mutations
   commands need no capability: unprivileged
+  the timeout set to 0 by a message without it; a UDP service answers with a TOA: kinds_of_service
 """
 import errno
+import functools
 import os
 import random
 import socket
+import sys
 import threading
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
@@ -20,6 +25,10 @@ from lib import genetlink as nl
 from lib import observe
 
 SERVICE = f'-t {VIP}:8000'
+VIP6 = '2001:db8::80'
+INET6, TCP, UDP, SCTP = 10, 6, 17, 132
+# the rest: IPv4-compatible, IPv4-mapped, link-local, multicast
+UNUSABLE6 = ('::', '::1', '::10.0.0.1', '::ffff:10.0.0.1', 'fe80::1', 'febf::1', 'ff02::1')
 
 
 def ask_in_background(t, results, **options):
@@ -78,10 +87,15 @@ def test_without_laddr(t):
           'no_laddr of the service')
 
 
-def service(*more, family=2, port=8000, addr=VIP):
+def service(*more, family=2, protocol=TCP, port=8000, addr=VIP):
     """A nest that names a service."""
-    return nl.nest(nl.SERVICE, nl.u16(nl.SVC_FAMILY, family), nl.u16(nl.SVC_PROTOCOL, 6),
+    return nl.nest(nl.SERVICE, nl.u16(nl.SVC_FAMILY, family), nl.u16(nl.SVC_PROTOCOL, protocol),
                    nl.address(nl.SVC_ADDR, addr), nl.be16(nl.SVC_PORT, port), *more)
+
+
+def service6(*more, protocol=TCP):
+    """A nest that names an IPv6 service."""
+    return service(*more, family=INET6, protocol=protocol, addr=VIP6)
 
 
 def laddr(*more, family=2, addr='10.0.0.150'):
@@ -90,22 +104,37 @@ def laddr(*more, family=2, addr='10.0.0.150'):
                    *more)
 
 
-def fwmark(value, *more):
+def laddr6(addr, end=None):
+    """A nest that names an IPv6 local address, or a range."""
+    return laddr(*([nl.address(nl.LADDR_ADDR_END, end)] if end else []), family=INET6, addr=addr)
+
+
+def fwmark(value, *more, family=2):
     """A nest that names a service by its mark."""
-    return nl.nest(nl.SERVICE, nl.u16(nl.SVC_FAMILY, 2), nl.u32(nl.SVC_FWMARK, value), *more)
+    return nl.nest(nl.SERVICE, nl.u16(nl.SVC_FAMILY, family), nl.u32(nl.SVC_FWMARK, value), *more)
+
+
+def each_refused(command, what, messages, errors=(errno.EINVAL,)):
+    """Entries of NONSENSE of one kind, by what differs."""
+    return {f'{what} {name}': (command, message, errors) for name, message in messages.items()}
 
 
 OTHER = {'port': 8099}      # a service that is not declared
 # what is wrong: command, message, errors that are right
 NONSENSE = {
-    'IPv6 LIP for an IPv4 service': (nl.ADD_LADDR, service() + laddr(family=10, addr='fd00::1'),
-                                     (errno.EINVAL, errno.EOPNOTSUPP)),
+    'IPv6 LIP for an IPv4 service': (nl.ADD_LADDR, service() + laddr6('fd00::1'),
+                                     (errno.EINVAL,)),
+    'IPv4 LIP for an IPv6 service': (nl.ADD_LADDR, service6() + laddr(), (errno.EINVAL,)),
+    'IPv6 LIP for an IPv4 fwmark service': (nl.ADD_LADDR, fwmark(5) + laddr6('fd00::1'),
+                                            (errno.EINVAL,)),
+    'IPv4 LIP for an IPv6 fwmark service': (nl.ADD_LADDR, fwmark(5, family=INET6) + laddr(),
+                                            (errno.EINVAL,)),
     'IPv4 family, IPv6 address': (nl.ADD_LADDR, service() + laddr(addr='fd00::1'),
                                   (errno.EINVAL,)),
-    'IPv6 family, IPv4 address': (nl.ADD_LADDR, service() + laddr(family=10),
-                                  (errno.EINVAL, errno.EOPNOTSUPP)),
-    'unknown family': (nl.ADD_LADDR, service() + laddr(family=99),
-                       (errno.EINVAL, errno.EOPNOTSUPP)),
+    'IPv6 family, IPv4 address': (nl.ADD_LADDR, service6() + laddr(family=INET6),
+                                  (errno.EINVAL,)),
+    'IPv6 family, IPv4 VIP': (nl.SET_SERVICE, service(family=INET6), (errno.EINVAL,)),
+    'unknown family': (nl.ADD_LADDR, service() + laddr(family=99), (errno.EOPNOTSUPP,)),
     'LIP of loopback': (nl.ADD_LADDR, service() + laddr(addr='127.0.0.1'), (errno.EINVAL,)),
     'LIP of multicast': (nl.ADD_LADDR, service() + laddr(addr='224.0.0.1'), (errno.EINVAL,)),
     'LIP in no service': (nl.ADD_LADDR, service(**OTHER) + laddr(), (errno.ENOENT,)),
@@ -131,9 +160,28 @@ NONSENSE = {
                                   (errno.EINVAL,)),
     'unknown treatment of timestamps': (nl.SET_SERVICE, service(nl.u8(nl.SVC_TIMESTAMPS, 9)),
                                         (errno.ERANGE, errno.EINVAL)),
-    'UDP': (nl.SET_SERVICE, nl.nest(
-        nl.SERVICE, nl.u16(nl.SVC_FAMILY, 2), nl.u16(nl.SVC_PROTOCOL, 17),
-        nl.address(nl.SVC_ADDR, VIP), nl.be16(nl.SVC_PORT, 53)), (errno.EOPNOTSUPP,)),
+    **each_refused(nl.SET_SERVICE, 'protocol', {
+        number: service(protocol=number) for number in (0, 1, SCTP, 6 + 256)},
+        (errno.EOPNOTSUPP,)),
+    **each_refused(nl.SET_SERVICE, 'UDP with', {
+        'TOA': service(nl.u8(nl.SVC_TOA_V4, 0), protocol=UDP),
+        'TOA for IPv6': service6(nl.u8(nl.SVC_TOA_V6, 253), protocol=UDP),
+        'timestamps': service(nl.u8(nl.SVC_TIMESTAMPS, 1), protocol=UDP)}),
+    'timeout of more than 31 days': (nl.SET_SERVICE, service(
+        nl.u32(nl.SVC_CONN_TIMEOUT, 31 * 86400 + 1)), (errno.ERANGE,)),
+    'timeout of two bytes': (nl.SET_SERVICE, service(nl.u16(nl.SVC_CONN_TIMEOUT, 60)),
+                             (errno.ERANGE, errno.EINVAL)),
+    **each_refused(nl.ADD_LADDR, 'IPv6 LIP', {
+        addr: service6() + laddr6(addr) for addr in UNUSABLE6}),
+    **each_refused(nl.ADD_LADDR, 'IPv6 range', {
+        f'{first}-{last}': service6() + laddr6(first, last) for first, last in (
+            ('fd00::2', 'fd00::1'), ('fd00:0:0:1::', 'fd00::ffff'), ('fe7f:' + 'ffff:' * 6 +
+             'fff0', 'fe80::10'), ('febf:' + 'ffff:' * 6 + 'fff0', 'fec0::'),
+            ('::fffe:ffff:fff0', '::ffff:0.0.0.5'), ('feff:' + 'ffff:' * 6 + 'ffff', 'ff00::'))}),
+    **each_refused(nl.ADD_LADDR, 'too wide', {
+        f'{first}-{last}': service6() + laddr6(first, last) for first, last in (
+            ('fd00::1', 'fd00::1:1'), ('fd00::', 'fd00:0:0:1::'), ('fd00::', 'fd01::'))},
+        (errno.E2BIG,)),
     'fwmark 0': (nl.SET_SERVICE, fwmark(0), (errno.EINVAL,)),
     'fwmark and port': (nl.SET_SERVICE, fwmark(5, nl.be16(nl.SVC_PORT, 80)), (errno.EINVAL,)),
     'service without port': (nl.SET_SERVICE, nl.nest(
@@ -173,10 +221,64 @@ def declared(t):
     """A link to the family, and something declared that could be harmed."""
     t.lb.run('modprobe ip_vs_fullnat')
     link = nl.Genetlink(t.lb, 'IPVS_FULLNAT')
-    equal(link.ask(nl.SET_SERVICE, service()).errno, 0, 'SET_SERVICE')
+    for message in (service(), service6(), fwmark(5), fwmark(5, family=INET6)):
+        equal(link.ask(nl.SET_SERVICE, message).errno, 0, 'SET_SERVICE')
     equal(link.ask(nl.ADD_LADDR, service() + laddr(addr=LIP)).errno, 0, 'ADD_LADDR')
     equal(link.ask(nl.ADD_LADDR, laddr(addr=LIP2)).errno, 0, 'ADD_LADDR of the default pool')
     return link
+
+
+def answered(link, message):
+    """What GET_SERVICE says of the service that a message names: {attribute: body}."""
+    answer = link.ask(nl.GET_SERVICE, message)
+    equal(answer.errno, 0, 'GET_SERVICE')
+    return nl.attributes(nl.attributes(answer.messages[0][4:])[nl.SERVICE])
+
+
+def conn_timeout(link, message):
+    """The timeout of the service that a message names."""
+    return int.from_bytes(answered(link, message)[nl.SVC_CONN_TIMEOUT], sys.byteorder)
+
+
+# as /proc names them, and what names them in a message, with more attributes in the nest
+KINDS = {
+    f'service tcp {VIP}:8000': service,
+    f'service udp {VIP}:8000': functools.partial(service, protocol=UDP),
+    f'service tcp [{VIP6}]:8000': service6,
+    f'service udp [{VIP6}]:8000': functools.partial(service6, protocol=UDP),
+    'service fwmark 5': functools.partial(fwmark, 5),
+    'service fwmark 5 ipv6': functools.partial(fwmark, 5, family=INET6),
+}
+
+
+def test_kinds_of_service(t):
+    """Services of both families and protocols with one VIP and port, or one mark: each has its
+    own options and LIPs. A timeout stays until another is said; at most 31 days."""
+    t.lb.run('modprobe ip_vs_fullnat')
+    link = nl.Genetlink(t.lb, 'IPVS_FULLNAT')
+    lips = {name: laddr6('fd00::ffff:ffff', 'fd00::1:0:1') if 'ipv6' in name or '[' in name
+            else laddr(addr=LIP) for name in KINDS}
+    for seconds, (name, kind) in enumerate(KINDS.items(), 1):
+        for command, message in ((nl.SET_SERVICE, kind(nl.u32(nl.SVC_CONN_TIMEOUT, seconds))),
+                                 (nl.SET_SERVICE, kind()), (nl.ADD_LADDR, kind() + lips[name])):
+            answer = link.ask(command, message)
+            equal(answer.errno, 0, f'{name}: {answer}')
+    view = observe.overview(t.lb)
+    for seconds, (name, kind) in enumerate(KINDS.items(), 1):
+        laddrs = 3 if 'ipv6' in name or '[' in name else 1
+        equal((view[name]['conn_timeout'], view[name]['laddrs']), (seconds, laddrs), name)
+        equal(conn_timeout(link, kind()), seconds, f'timeout of {name}')
+        equal(nl.SVC_TOA_V4 in answered(link, kind()), 'udp' not in name, f'TOA of {name}')
+    for seconds in (0, 31 * 86400):
+        link.ask(nl.SET_SERVICE, service(nl.u32(nl.SVC_CONN_TIMEOUT, seconds)))
+        equal(conn_timeout(link, service()), seconds, 'timeout')
+    for command in (nl.ADD_LADDR, nl.DEL_LADDR):
+        equal(link.ask(command, laddr6('fd00::1', 'fd00::1:0')).errno, 0, 'the widest range')
+    gone = [name for name in KINDS if '[' in name or name.endswith('5')]
+    for name in gone:
+        equal(link.ask(nl.DEL_SERVICE, KINDS[name]()).errno, 0, f'DEL_SERVICE of {name}')
+    left = [name for name in observe.overview(t.lb) if name.startswith('service')]
+    equal(sorted(left), sorted(set(KINDS) - set(gone)), 'services that are left')
 
 
 def test_nonsense(t):
@@ -203,8 +305,11 @@ def test_mutations(t):
     """Messages with random bytes changed: refused, or understood; the kernel stays well."""
     link = declared(t)
     rng = random.Random(2)
-    wholes = (service(nl.u8(nl.SVC_TOA_V4, 254)), service() + laddr(
-        nl.address(nl.LADDR_ADDR_END, '10.0.0.155'), nl.u16(nl.LADDR_PORT_MIN, 2000)))
+    wholes = (service(nl.u8(nl.SVC_TOA_V4, 254), nl.u32(nl.SVC_CONN_TIMEOUT, 3600)),
+              service() + laddr(nl.address(nl.LADDR_ADDR_END, '10.0.0.155'),
+                                nl.u16(nl.LADDR_PORT_MIN, 2000)),
+              service6(nl.u8(nl.SVC_TOA_V6, 254), protocol=UDP),
+              service6() + laddr6('fd00::ffff:ffff', 'fd00::1:0:5'))
     refused = 0
     for _ in range(2000):
         message = bytearray(rng.choice(wholes))

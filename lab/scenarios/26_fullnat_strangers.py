@@ -14,6 +14,7 @@ import socket
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
 from lib.rawtcp import RawHost, RawTcp
+from lib.traffic import echo, greeted
 
 RAW_CLIENT, RAW_SERVER = '198.51.100.77', '10.0.0.77'
 
@@ -40,20 +41,6 @@ FIREWALL = f'''table inet strict {{
         ct state invalid counter name invalid drop
     }}
 }}'''
-
-
-def greeted(sock):
-    """Read what peer_server says first; check that it is right. Returns own name."""
-    own = sock.getsockname()
-    line = f'{own[0]} {own[1]}\n'.encode()
-    equal(read_until(sock, len(line)), line, 'greeting')
-    return own
-
-
-def echo(sock, data=b'still here'):
-    """Send, and wait until it comes back."""
-    sock.sendall(data)
-    check(read_until(sock, len(data)) == data, 'the echo differs')
 
 
 def test_firewall(t):

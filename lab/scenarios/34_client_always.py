@@ -35,7 +35,7 @@ def greeting(client):
 def served(t, family, port=8000, **options):
     """A FULLNAT service over rs1 alone, with a server there, and a capture of it."""
     family.fullnat(t, port)
-    server = t.rs1.peer_server(port, family=family.socket, **options)
+    server = t.rs1.peer_server(port, family=family.af, **options)
     return server, t.rs1.capture()
 
 
@@ -107,9 +107,9 @@ def test_mptcp(t, family):
     """A real client that offers MPTCP talks TCP, to a server with MPTCP and to one without."""
     for port, protocol in ((8000, 0), (8001, IPPROTO_MPTCP)):
         family.fullnat(t, port)
-        server = t.rs1.peer_server(port, family=family.socket, protocol=protocol)
+        server = t.rs1.peer_server(port, family=family.af, protocol=protocol)
         capture, offered = t.rs1.capture(), t.client.capture()
-        with t.client.socket(family.socket, proto=IPPROTO_MPTCP) as sock:
+        with t.client.socket(family.af, proto=IPPROTO_MPTCP) as sock:
             sock.settimeout(20)
             sock.connect((family.vip, port))
             own = sock.getsockname()[:2]
@@ -164,7 +164,7 @@ def test_fast_open_client(t, family):
         t.client.sysctl('net.ipv4.tcp_fastopen', client_mode)
         t.rs1.sysctl('net.ipv4.tcp_fastopen', server_mode)
         before = observe.tcp_counters(t.rs1)['TCPFastOpenPassive']
-        with t.client.socket(family.socket) as sock:
+        with t.client.socket(family.af) as sock:
             # a socket with Python's timeout would not wait for the connection
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack('ll', 20, 0))
             sock.sendto(b'early', socket.MSG_FASTOPEN, (family.vip, 8000))
@@ -226,7 +226,7 @@ def test_syn_after_expiry(t, family):
     """The half-open entry has expired when the SYN comes again: a new flow, through another
     port, or through the same one, at which the server still knows the first SYN."""
     service = family.fullnat(t)
-    server = t.rs1.peer_server(8000, family=family.socket)
+    server = t.rs1.peer_server(8000, family=family.af)
     capture = t.rs1.capture()
     for state in ('synrecv', 'close'):
         t.lb.sysctl(f'net.ipv4.vs.fullnat_timeout_{state}', 1)

@@ -8,7 +8,6 @@ import ipaddress
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import decoders, observe
-from lib.families import V4, V6
 from lib.rawtcp import MSS, RawHost, RawTcp, timestamps, toa
 
 
@@ -48,7 +47,7 @@ def test_kinds(t, family):
     clients = {}
     for port, (option, kind) in services.items():
         family.fullnat(t, port, service_options=option)
-        server = t.rs1.peer_server(port, family=family.socket)
+        server = t.rs1.peer_server(port, family=family.af)
         clients[port], answer = t.client.ask(family.vip, port, b'x')
         named = clients[port] if kind else (family.lip, server.clients[0][1])
         equal(answer, f'{named[0]} {named[1]}\nx'.encode(), f'{option}: answer')
@@ -70,7 +69,7 @@ def test_kinds(t, family):
 def test_kind_changed(t, family):
     """Another kind, while the service is in use: new connections have it, the first goes on."""
     service = family.fullnat(t)
-    t.rs1.peer_server(8000, family=family.socket)
+    t.rs1.peer_server(8000, family=family.af)
     first = t.client.connect(family.vip, 8000)
     for kind in (*family.kinds[::-1], family.kinds[0]):
         t.lb.run(f'ipvsadm -E {service} -s rr --fullnat --toa {kind}')
@@ -87,7 +86,7 @@ def test_kind_changed(t, family):
 def test_off_is_not_open(t, family):
     """Without TOA nobody can bring in one of his own either."""
     family.fullnat(t, service_options='--toa off')
-    server = t.rs1.peer_server(8000, family=family.socket, speaks_first=False)
+    server = t.rs1.peer_server(8000, family=family.af, speaks_first=False)
     capture = t.rs1.capture()
     host = family.raw(t)
     forged = [toa(kind, address, 6666) for kind, address in

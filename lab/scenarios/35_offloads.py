@@ -120,7 +120,7 @@ def every_mix(t, family, size):
     """All mixes with the usual MTU, all on and all off with the other MTUs."""
     family.fullnat(t)
     blob = os.urandom(size)
-    server = t.rs1.peer_server(8000, family=family.socket, handler=exchange(blob))
+    server = t.rs1.peer_server(8000, family=family.af, handler=exchange(blob))
     before, count = (None,) * 4, 0
     for mtus in ((1500, 1500), *MTUS):
         set_mtu(t, *mtus)
@@ -166,7 +166,7 @@ def test_lists_both_ways(t, family):
     know it for UDP only and merge TCP as ever)."""
     family.fullnat(t)
     blob = os.urandom(4 << 20)
-    t.rs1.peer_server(8000, family=family.socket, handler=exchange(blob))
+    t.rs1.peer_server(8000, family=family.af, handler=exchange(blob))
     count_big(t, 1500, 1500)
     for by_list in (False, True):
         merge(t, by_list=by_list)

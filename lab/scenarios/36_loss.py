@@ -44,7 +44,7 @@ def many_clients(t, family, count):
     """So many connections, a hundred at a time, through 5 % loss, reordering and duplication:
     each shows its client, on the wire and to the application."""
     family.fullnat(t)
-    server = t.rs1.peer_server(8000, family=family.socket)
+    server = t.rs1.peer_server(8000, family=family.af)
     bad_wire(t, 'delay 10ms 2ms loss 5% reorder 25% 50% duplicate 5%')
     capture = t.rs1.capture()
     blob = os.urandom(3000)
@@ -145,7 +145,7 @@ def test_throughput(t, family):
     bad_wire(t, 'delay 50ms loss 2%')
     blob = os.urandom(TRANSFER)
     for transfer, handler in ((upload, swallow), (download, pour(blob))):
-        servers = [t.rs1.peer_server(port, family=family.socket, handler=handler)
+        servers = [t.rs1.peer_server(port, family=family.af, handler=handler)
                    for port in (FULLNAT, NAT)]
         speed = race(t, family, transfer, blob)
         check(speed[FULLNAT] > 0.9 * speed[NAT],

@@ -51,7 +51,7 @@ def through_one_port(t, family, mode, stamped):
     each, and the first packet that comes is its SYN-ACK."""
     family.few_ports(t, PORT, PORT, service_options=f'--timestamps {mode}')
     t.lb.sysctl('net.ipv4.vs.fullnat_timeout_timewait', 300)   # nothing shall end by itself
-    server = t.rs1.peer_server(8000, family=family.socket, handler=says_and_closes)
+    server = t.rs1.peer_server(8000, family=family.af, handler=says_and_closes)
     capture = t.rs1.capture()
     host = family.raw(t)
     asked = [short_connection(host, family, number, stamped(number))
@@ -127,7 +127,7 @@ def test_timestamps(t, family):
     for mode, holds in (('', rewritten), ('--timestamps rewrite', rewritten),
                         ('--timestamps pass', passed), ('--timestamps strip', stripped)):
         service = family.fullnat(t, service_options=mode)
-        server = t.rs1.peer_server(8000, family=family.socket)
+        server = t.rs1.peer_server(8000, family=family.af)
         capture, outside = t.rs1.capture(), t.client.capture()
         own, answer = t.client.ask(family.vip, 8000, blob)
         check(answer == f'{own[0]} {own[1]}\n'.encode() + blob, f'{mode}: the echo differs')

@@ -3,7 +3,7 @@ $ ipvsadm -h
 ipvsadm v1.31 2019/12/24 (compiled with popt and IPVS v1.2.1)
 Usage:
   ipvsadm -A|E virtual-service [-s scheduler] [-p [timeout]] [-M netmask] [--pe persistence_engine] [-b sched-flags]
-            [--fullnat [--toa kind] [--timestamps mode]]
+            [--fullnat [--toa kind] [--timestamps mode] [--conn-timeout seconds]]
   ipvsadm -D virtual-service
   ipvsadm -C
   ipvsadm -R
@@ -63,6 +63,7 @@ Options:
   --toa           kind                TCP option that carries the client's address: 200|254|off (IPv4),
                                       253|254|off (IPv6), the first is the default
   --timestamps    mode                the client's TCP timestamps: rewrite|strip|pass (default rewrite)
+  --conn-timeout  seconds             expiry of idle established connections (default as --set)
   --laddr        -z local-address     address, first-last or address/prefixlen, each with [:minport-maxport]
   --tun-type      type                one of ipip|gue|gre,
                                       the default tunnel type is ipip.

@@ -104,6 +104,15 @@ def long(function):
     return function
 
 
+def each(values):
+    """Decorator: the scenario is test_NAME(t, value) and runs once for each of the values,
+    as NAME_VALUE."""
+    def mark(function):
+        function.values = tuple(values)
+        return function
+    return mark
+
+
 def read_until(sock, length):
     """This many bytes."""
     data = b''

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Runs the scenarios of one file, in the guest:  runner.py FILE [PATTERN]
 
+runner.py --leave NAME: only the verdicts at the end of a file, after another script.
+
 A scenario is a function test_NAME(t) with a Topology. Each runs in a process of
 its own, with namespaces of its own; afterwards nothing of it may be left, and
 the kernel must not have complained. Prints "ok FILE/NAME", "not ok FILE/NAME:
@@ -22,14 +24,16 @@ import traceback
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # pylint: disable=wrong-import-position
 import lib
-from lib import basics
+from lib import basics, checkers
 
 WORK = '/tmp/scenario'
 KEEP = '/lab/failed'
+COVERAGE = '/lab/gcov'
 DEFAULT_LIMIT = 120
 LONG = bool(os.environ.get('LAB_LONG'))     # the @long scenarios, and no others
 PROBLEM = re.compile(r'BUG:|WARNING:|Oops|Call Trace|refcount_t|possible (recursive|circular)|'
-                     r'unregister_netdevice: waiting|general protection|INFO: (rcu|task)')
+                     r'unregister_netdevice: waiting|general protection|INFO: (rcu|task)|'
+                     r'UBSAN|KASAN')
 NOISE = re.compile(r'entered \w+ (state|mode)|left \w+ mode|ADDRCONF\(NETDEV|bridge: filtering')
 
 
@@ -55,20 +59,22 @@ class Kmsg:
                 found.append('kernel: ' + line)
 
 
-def for_families(function):
-    """A scenario as it is; one with a family as its second parameter once for each."""
-    if 'family' not in inspect.signature(function).parameters:
-        return [function]
-    return [one_family(function, family) for family in lib.families.FAMILIES]
-
-
-def one_family(function, family):
-    """The scenario of this family, with a name of its own."""
+def variant(function, value):
+    """The scenario of one value, see basics.each()."""
     @functools.wraps(function)
     def scenario(t):
-        function(t, family)
-    scenario.__name__ = function.__name__ + family.suffix
+        function(t, value)
+    scenario.__name__ = f'{function.__name__}_{value}'
     return scenario
+
+
+def variants(function):
+    """A scenario as it is; one with a parameter once for each of its values, which are the
+    families if the parameter is `family`."""
+    values = getattr(function, 'values', None)
+    if values is None and 'family' in inspect.signature(function).parameters:
+        values = lib.FAMILIES
+    return [function] if values is None else [variant(function, value) for value in values]
 
 
 def load(path):
@@ -78,8 +84,8 @@ def load(path):
     spec.loader.exec_module(module)
     functions = [value for name, value in vars(module).items()
                  if name.startswith('test_') and inspect.isfunction(value)]
-    functions.sort(key=lambda function: function.__code__.co_firstlineno)
-    return [scenario for function in functions for scenario in for_families(function)]
+    functions.sort(key=lambda f: f.__code__.co_firstlineno)
+    return [one for function in functions for one in variants(function)]
 
 
 def in_child(function, directory, report):
@@ -202,8 +208,31 @@ def wanted(pattern, stem, function):
     return pattern in full
 
 
+def leave(stem):
+    """The verdicts at the end of a file: our modules go, and nothing is left of them."""
+    verdict(f'{stem}/nothing_left', unload)
+    if checkers.has_checkers():
+        verdict(f'{stem}/no_complaint', checkers.check_silent)
+        checkers.keep_coverage(COVERAGE)
+
+
+def verdict(name, function):
+    """Call the function and print the verdict."""
+    try:
+        function()
+        print(f'ok {name}', flush=True)
+    except (basics.Failure, OSError) as failure:
+        first, _, rest = str(failure).partition('\n')
+        print(f'not ok {name}: {first}', flush=True)
+        for line in rest.splitlines():
+            print('# ' + line, flush=True)
+
+
 def main():
     """Run the scenarios of a file."""
+    if sys.argv[1] == '--leave':
+        leave(sys.argv[2])
+        return
     path = sys.argv[1]
     pattern = sys.argv[2] if len(sys.argv) > 2 else ''
     stem = os.path.basename(path).removesuffix('.py')
@@ -226,11 +255,7 @@ def main():
             keep(directory, f'{stem}/{name}')
         shutil.rmtree(directory, ignore_errors=True)
     if ran:
-        try:
-            unload()
-            print(f'ok {stem}/nothing_left')
-        except basics.Failure as failure:
-            print(f'not ok {stem}/nothing_left: {" ".join(str(failure).split())}')
+        leave(stem)
 
 
 if __name__ == '__main__':

@@ -45,11 +45,12 @@ def answer_to(data, client):
 
 
 def slow_server(t, family, size):
-    """A server whose packets, acknowledgments too, take 0.3 s: the whole first window is
-    sent before it has proved anything, so that each segment must carry the TOA."""
+    """A server whose packets, acknowledgments too, take 0.3 s, on a busy machine longer: the
+    whole first window is sent before it has proved anything, so that each segment must carry
+    the TOA."""
     family.fullnat(t)
-    t.rs1.run('tc qdisc add dev eth0 root netem delay 300ms')
-    return t.rs1.peer_server(8000, family=family.socket, handler=whole_request(size))
+    t.rs1.run(f'tc qdisc add dev eth0 root netem delay {300 * basics.SCALE:.0f}ms')
+    return t.rs1.peer_server(8000, family=family.af, handler=whole_request(size))
 
 
 def requests_of(capture, family):

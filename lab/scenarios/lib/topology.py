@@ -12,11 +12,14 @@ Every machine's interface is eth0; the LB's are outer and inner. The client's
 default route is the LB. The real servers have no route to the client: an answer
 can come back only by a local address of the LB.
 """
+import dataclasses
 import os
+import socket
 
 from . import basics
 from .capture import Capture
 from .namespace import Namespace
+from .rawtcp import RawHost
 from .servers import Nginx, PeerServer
 
 CLIENT, CLIENT2, LB_OUTER = '198.51.100.1', '198.51.100.2', '198.51.100.254'
@@ -26,6 +29,83 @@ LB_INNER, LIP, LIP2 = '10.0.0.254', '10.0.0.100', '10.0.0.101'
 LB_INNER_V6, LIP_V6 = 'fd00::254', 'fd00::100'
 RS1, RS2 = '10.0.0.11', '10.0.0.12'
 RS1_V6, RS2_V6 = 'fd00::11', 'fd00::12'
+
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """The same roles, in the addresses of one family, and what differs on the wire. A scenario
+    test_...(t, family) runs for each of FAMILIES, as NAME_v4 and NAME_v6."""
+    name: str
+    af: int
+    client: str
+    client2: str
+    raw_client: str     # for rawtcp: no stack answers for it
+    forged: str         # whom a forger names
+    lb_outer: str
+    vip: str
+    inner: str          # the network of LIPs and real servers, without the host
+    length: int         # of the subnets' prefixes
+    host_length: int    # of a single address
+    header: int         # bytes of an IP header
+    kinds: tuple        # of TOA, the default first
+    toa_length: int
+
+    def __str__(self):
+        return self.name
+
+    def host(self, number, network=0):
+        """An address of the inner network; or of another one, 1 to 9, beside it."""
+        return self.inner.format(network) + str(number)
+
+    lip = property(lambda self: self.host(100))
+    lip2 = property(lambda self: self.host(101))
+    lb_inner = property(lambda self: self.host(254))
+    rs1 = property(lambda self: self.host(11))
+    rs2 = property(lambda self: self.host(12))
+    servers = property(lambda self: (self.rs1, self.rs2))
+    nft = property(lambda self: 'ip' if self is V4 else 'ip6')
+
+    def service(self, port, vip=None, protocol='tcp'):
+        """VIP:port in the words of ipvsadm."""
+        return f'-{protocol[0]} {address_port(vip or self.vip, port)}'
+
+    def fwmark(self, mark):
+        """The service of a mark in the words of ipvsadm."""
+        return f'-f {mark}' + (' -6' if self is V6 else '')
+
+    def fullnat(self, t, port=8000, **options):
+        """A FULLNAT service over rs1 alone; see Topology.fullnat."""
+        options.setdefault('servers', (self.rs1,))
+        return t.fullnat(port, family=self, **options)
+
+    def few_ports(self, t, first, last, port=8000, **options):
+        """The same with these ports of the local address only."""
+        service = self.fullnat(t, port, lips=(), **options)
+        t.add_lip(self.lip)
+        t.lb.run(f'ipvsadm -P {service} -z {self.with_ports(first, last)}')
+        return service
+
+    def with_ports(self, first, last):
+        """The local address with a range of ports, as ipvsadm wants it."""
+        return address_port(self.lip, f'{first}-{last}')
+
+    def raw(self, t):
+        """A client without a stack."""
+        return RawHost(t.client, 'eth0', self.raw_client, t.lb, 'outer')
+
+
+V4 = Family('v4', socket.AF_INET, CLIENT, CLIENT2, '198.51.100.77', '66.77.88.99', LB_OUTER, VIP,
+            '10.{}.0.', 24, 32, 20, (200, 254), 8)
+V6 = Family('v6', socket.AF_INET6, CLIENT_V6, CLIENT2_V6, '2001:db8:c::77', '66:77::88:99',
+            LB_OUTER_V6, VIP_V6, 'fd0{}::', 64, 128, 40, (253, 254), 20)
+FAMILIES = (V4, V6)
+
+
+def address_port(address, port):
+    """ADDRESS:PORT, or [ADDRESS]:PORT."""
+    return f'[{address}]:{port}' if ':' in address else f'{address}:{port}'
+
 
 QUIET = {'net.ipv6.conf.all.accept_dad': 0, 'net.ipv6.conf.default.accept_dad': 0,
          'net.ipv6.conf.default.router_solicitations': 0}
@@ -53,30 +133,39 @@ class Host(Namespace):
 
 
 class Topology:
-    """client, lb, rs1 and rs2, connected."""
+    """client, lb, rs1 and rs2, connected. A second one needs a suffix to its names; it has
+    the same addresses, and no connection with the first."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, suffix=''):
         self.directory = directory
         os.makedirs(directory, exist_ok=True)
-        self.client = Host('client', directory)
-        self.lb = Host('lb', directory)
-        self.rs1 = Host('rs1', directory)
-        self.rs2 = Host('rs2', directory)
-        self.switch = Host('switch', directory)
+        self.client = Host('client' + suffix, directory)
+        self.lb = Host('lb' + suffix, directory)
+        self.rs1 = Host('rs1' + suffix, directory)
+        self.rs2 = Host('rs2' + suffix, directory)
+        self.switch = Host('switch' + suffix, directory)
         self.hosts = (self.client, self.lb, self.rs1, self.rs2)
         self.servers = (self.rs1, self.rs2)
         self._wire()
         self._addresses()
 
     def _wire(self):
-        self.switch.batch([
-            'link add inner type bridge forward_delay 0',
-            'link set inner up',
-            'link add lb type veth peer name inner netns lb',
-            'link add rs1 type veth peer name eth0 netns rs1',
-            'link add rs2 type veth peer name eth0 netns rs2',
-            *(f'link set {port} master inner up' for port in ('lb', 'rs1', 'rs2'))])
-        self.lb.batch(['link add outer type veth peer name eth0 netns client'])
+        self.add_bridge('inner')
+        self.plug(self.lb, 'inner')
+        for server in self.servers:
+            self.plug(server)
+        self.lb.batch([f'link add outer type veth peer name eth0 netns {self.client}'])
+
+    def add_bridge(self, name):
+        """One more network for machines to be plugged in."""
+        self.switch.batch([f'link add {name} type bridge forward_delay 0',
+                           f'link set {name} up'])
+
+    def plug(self, host, device='eth0', bridge='inner'):
+        """Connect a new interface of a machine to a bridge of the switch."""
+        port = f'{host}-{bridge}'[:15]
+        self.switch.batch([f'link add {port} type veth peer name {device} netns {host}',
+                           f'link set {port} master {bridge} up'])
 
     def _addresses(self):
         self.client.batch([
@@ -95,25 +184,51 @@ class Topology:
             host.batch(['link set lo up', 'link set eth0 up', f'addr add {v4}/24 dev eth0',
                         f'addr add {v6}/64 dev eth0 nodad'])
 
+    def move_servers(self, family, bridge, router):
+        """Give the real servers a bridge and a network, number 1, of their own, from where
+        they reach the inner network by a router. Returns their addresses."""
+        addresses = [family.host(number, 1) for number in (11, 12)]
+        for server, address in zip(self.servers, addresses):
+            self.switch.batch([f'link set {server}-inner master {bridge}'])
+            server.batch(['addr flush dev eth0',
+                          f'addr add {address}/{family.length} dev eth0 nodad',
+                          f'route add {family.host(0)}/{family.length} via {router}'])
+        return addresses
+
+    def add_router(self, name, family, number, bridge):
+        """A router from host `number` of the inner network to the same host of network 1."""
+        router = Host(name, self.directory)
+        self.plug(router)
+        self.plug(router, bridge, bridge)
+        router.batch(['link set eth0 up', f'link set {bridge} up',
+                      f'addr add {family.host(number)}/{family.length} dev eth0 nodad',
+                      f'addr add {family.host(number, 1)}/{family.length} dev {bridge} nodad'])
+        router.sysctl('net.ipv4.ip_forward', 1)
+        router.sysctl('net.ipv6.conf.all.forwarding', 1)
+        return router
+
     def add_lip(self, address=LIP):
         """Give the LB a local address on its inner interface."""
         length = 64 if ':' in address else 24
         self.lb.run(f'ip addr add {address}/{length} dev inner'
                     + (' nodad' if ':' in address else ''))
 
-    def fullnat(self, port=80, *, servers=None, lips=(LIP,), scheduler='rr', vip=VIP,
-                service_options='', lip_options='', toa=True):
+    def fullnat(self, port=80, *, family=V4, servers=None, lips=None, scheduler='rr', vip=None,
+                service=None, weights=(), service_options='', lip_options='', toa=True):
         """Make VIP:port a FULLNAT service over the real servers, as an operator
-        does: local addresses, service, pool, destinations; and toa."""
+        does: local addresses, service, pool, destinations; and toa.
+        service: another name of it than -t VIP:port; lips: what is local already, and
+        prefixes, are not added to an interface."""
         if toa:
             basics.run('modprobe toa')
-        service = f'-t {vip}:{port}'
+        service = service or family.service(port, vip)
         self.lb.run(f'ipvsadm -A {service} -s {scheduler} --fullnat {service_options}')
-        present = self.lb.run('ip -o addr show dev inner').out
-        for lip in lips:
-            if f' {lip}/' not in present:
+        present = self.lb.run('ip -o addr show').out
+        for lip in (family.lip,) if lips is None else lips:
+            if f' {lip}/' not in present and '/' not in lip:
                 self.add_lip(lip)
             self.lb.run(f'ipvsadm -P {service} -z {lip} {lip_options}')
-        for server in servers or (RS1, RS2):
-            self.lb.run(f'ipvsadm -a {service} -r {server}:{port}')
+        servers = servers or family.servers
+        for server, weight in zip(servers, weights or [1] * len(servers)):
+            self.lb.run(f'ipvsadm -a {service} -r {address_port(server, port)} -w {weight}')
         return service

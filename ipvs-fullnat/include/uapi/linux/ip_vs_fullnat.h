@@ -29,13 +29,20 @@
  *
  *   FULLNAT_A_SERVICE
  *     FULLNAT_SVC_A_FAMILY *    u16: AF_INET or AF_INET6
- *     FULLNAT_SVC_A_PROTOCOL    u16: IPPROTO_TCP      } either these three
+ *     FULLNAT_SVC_A_PROTOCOL    u16: IPPROTO_TCP/_UDP } either these three
  *     FULLNAT_SVC_A_ADDR        4 or 16 bytes         }
  *     FULLNAT_SVC_A_PORT        be16, 0 = all ports   }
  *     FULLNAT_SVC_A_FWMARK      u32, not 0              or this one
- *     FULLNAT_SVC_A_TOA_V4 ?    u8: kind for IPv4 clients: 200, 254, 0 = off
- *     FULLNAT_SVC_A_TOA_V6 ?    u8: kind for IPv6 clients: 253, 254, 0 = off
- *     FULLNAT_SVC_A_TIMESTAMPS? u8: enum fullnat_timestamps
+ *     FULLNAT_SVC_A_TOA_V4 ?    u8: kind for IPv4 clients:    }
+ *                               200, 254, 0 = off             }
+ *     FULLNAT_SVC_A_TOA_V6 ?    u8: kind for IPv6 clients:    } not with
+ *                               253, 254, 0 = off             } IPPROTO_UDP
+ *     FULLNAT_SVC_A_TIMESTAMPS? u8: enum fullnat_timestamps   }
+ *     FULLNAT_SVC_A_CONN_TIMEOUT? u32: seconds without a packet after which an
+ *                               established connection (UDP: one that both
+ *                               sides have used) expires; 0 = as ip_vs has it
+ *                               (ipvsadm --set); at most
+ *                               FULLNAT_CONN_TIMEOUT_MAX
  *     FULLNAT_SVC_A_LADDRS <    u32: local addresses in its own pool
  *     FULLNAT_SVC_A_CONNS <     u64: connections that got a local port
  *     FULLNAT_SVC_A_EXHAUSTED < u64: packets dropped because no local address
@@ -49,6 +56,10 @@
  *     FULLNAT_LADDR_A_ADDR_END ?  4 or 16 bytes: the last address of a range
  *                                 (inclusive, at most FULLNAT_LADDR_RANGE_MAX
  *                                 addresses)
+ *                                 Unicast addresses only; no loopback; of IPv6
+ *                                 none that is link-local, IPv4-mapped or
+ *                                 IPv4-compatible. With a service, also one by
+ *                                 fwmark: of its family
  *     FULLNAT_LADDR_A_PORT_MIN ?  u16, 1..65535, default 1025
  *     FULLNAT_LADDR_A_PORT_MAX ?  u16, PORT_MIN..65535, default 65535
  *     FULLNAT_LADDR_A_LOCAL <     u8: 1 = an address of this host; only these
@@ -69,7 +80,8 @@
  *   ENOENT  no such service declared, or no such address in the pool
  *   EEXIST  the address is already declared with other ports
  *   E2BIG   range of more than FULLNAT_LADDR_RANGE_MAX addresses
- *   EOPNOTSUPP  protocol or family that this version does not forward
+ *   EOPNOTSUPP  protocol other than TCP and UDP (use masquerading), family
+ *               that ip_vs of this kernel does not balance
  *   ENOMEM
  */
 #ifndef _UAPI_LINUX_IP_VS_FULLNAT_H
@@ -86,6 +98,9 @@
 
 /* Addresses that one FULLNAT_CMD_ADD_LADDR may name. */
 #define FULLNAT_LADDR_RANGE_MAX	65536
+
+/* Seconds in FULLNAT_SVC_A_CONN_TIMEOUT: 31 days, like ipvsadm --set. */
+#define FULLNAT_CONN_TIMEOUT_MAX	(31 * 24 * 60 * 60)
 
 #define FULLNAT_PORT_MIN_DEFAULT	1025
 #define FULLNAT_PORT_MAX_DEFAULT	65535
@@ -123,6 +138,7 @@ enum fullnat_svc_attr {
 	FULLNAT_SVC_A_TOA_V4,		/* u8 */
 	FULLNAT_SVC_A_TOA_V6,		/* u8 */
 	FULLNAT_SVC_A_TIMESTAMPS,	/* u8, enum fullnat_timestamps */
+	FULLNAT_SVC_A_CONN_TIMEOUT,	/* u32 */
 	FULLNAT_SVC_A_LADDRS,		/* u32, answer */
 	FULLNAT_SVC_A_CONNS,		/* u64, answer */
 	FULLNAT_SVC_A_EXHAUSTED,	/* u64, answer */

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * UDP through a flow: addresses and ports, nothing else. A datagram that came
+ * in fragments is here in one piece, and leaves in fragments again.
+ *
+ * Softirq, or process context (LOCAL_OUT), under RCU.
+ */
+#include <linux/udp.h>
+
+#include "net.h"
+#include "udp.h"
+
+static int udp_rewrite(struct fnat_pkt *pkt)
+{
+	struct fnat_csum csum;
+
+	if (pkt->skb->len < pkt->thoff + sizeof(struct udphdr))
+		return FNAT_DROP(drop_malformed);
+	if (!fnat_prepare(pkt, sizeof(struct udphdr), 0))
+		return FNAT_DROP(drop_nomem);
+	fnat_csum_begin(pkt, sizeof(struct udphdr), &csum);
+	fnat_rewrite_addrs(pkt);
+	fnat_csum_end(pkt, sizeof(struct udphdr), &csum);
+	return 0;
+}
+
+int fnat_udp_request(struct fnat_pkt *pkt)
+{
+	struct fnat_udp *udp = &pkt->flow->udp;
+
+	if (READ_ONCE(udp->answered) && !READ_ONCE(udp->stream))
+		WRITE_ONCE(udp->stream, true);
+	return udp_rewrite(pkt);
+}
+
+int fnat_udp_reply(struct fnat_pkt *pkt)
+{
+	struct fnat_udp *udp = &pkt->flow->udp;
+
+	if (!READ_ONCE(udp->answered))
+		WRITE_ONCE(udp->answered, true);
+	return udp_rewrite(pkt);
+}
+
+/*
+ * UDP does not say when it begins or ends. A request and its answer are most
+ * likely all there is (DNS): the port may go to somebody who needs it. A client
+ * that goes on after an answer has a conversation.
+ */
+enum fnat_port_state fnat_udp_port_state(const struct fnat_flow *f)
+{
+	if (READ_ONCE(f->udp.stream))
+		return FNAT_PORT_OPEN;
+	return READ_ONCE(f->udp.answered) ? FNAT_PORT_CLOSED : FNAT_PORT_HALF_OPEN;
+}

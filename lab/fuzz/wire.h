@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Packet sockets on an interface of a network namespace. */
+#ifndef FUZZ_WIRE_H
+#define FUZZ_WIRE_H
+
+#include <stdint.h>
+
+#include "packet.h"
+
+#define WIRE_BATCH	64
+
+struct wire {
+	int fd;
+	uint8_t mac[6];
+	uint8_t gateway[6];	/* the LB's interface on this wire */
+	uint64_t sent;
+	uint64_t refused;	/* by our own kernel */
+};
+
+/* A packet that came, parsed. */
+struct arrival {
+	struct segment seg;
+	uint8_t buf[2048];
+};
+
+void die(const char *what, const char *which);
+void wire_open(struct wire *w, const char *where, const char *gateway);
+void wire_send(struct wire *w, struct frame *frames, unsigned int count);
+int wire_listen(const char *where, int rcvbuf);
+int wire_receive(int fd, struct arrival *a);
+struct endpoint parse_endpoint(const char *text);
+
+#endif

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Hostile traffic, and honest connections beside it: mutated packets, floods, strangers at
+a local address.
+"""
+import os
+import re
+
+from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
+from lib import observe, strangers
+
+FLOWS = '/lab/fuzz-flows'       # on the host: a panic leaves it there
+SMOKE = 20000
+# What fuzzed packets are dropped for, whatever the seed
+EXPECTED_DROPS = ('drop_no_conn', 'drop_no_flow', 'drop_malformed', 'drop_ttl')
+FIRST_PORT = 30000
+
+
+def random_seed():
+    """A new one; it is printed, and the same one makes the same packets."""
+    return int.from_bytes(os.urandom(4), 'big')
+
+
+def fuzzed_services(t):
+    """Both families and protocols, over the raw server, through the local addresses that
+    the honest connections use."""
+    t.add_lip(LIP_V6)
+    return [strangers.raw_service(t, 9000, LIP if family == 4 else LIP_V6, family=family,
+                                  protocol=protocol)
+            for family in (4, 6) for protocol in ('tcp', 'udp')]
+
+
+def fuzz(t, seed, count, timeout):
+    """Mutated packets of connections to a raw server, beside honest ones. Returns what the
+    fuzzer printed."""
+    t.fullnat(8000, lips=(LIP, LIP2))
+    servers = [server.peer_server(8000) for server in t.servers]
+    services = fuzzed_services(t)
+    t.lb.run('ipvsadm --set 60 10 10')
+    bystanders = strangers.Bystanders(t, 8000)
+    print(f'# seed {seed}, {count} packets; connections: {FLOWS}', flush=True)
+    fuzzer = strangers.Background(t, strangers.fuzz_command(seed, count, services, FLOWS))
+    result = fuzzer.result(timeout)
+    bystanders.stop()
+    strangers.check_seen(servers)
+    for server in t.servers:
+        equal(server.toa_stats()['absent'], 0, 'accepted without TOA')
+    return result
+
+
+def check_fuzzed(t, result):
+    """All was sent, from live connections; what was dropped was counted. (Not checked:
+    conns_without_toa, since the raw server's forged packets accept what it never saw.)"""
+    dropped = strangers.drops(t.lb)
+    print(f'# {result}\n# {dropped}', flush=True)
+    equal(result['flows_made'], result['flows_wanted'], 'connections to mutate packets of')
+    sent = result['sent_by_client'] + result['sent_by_server']
+    check(sent > result['packets'] * 0.9, 'too few packets were sent')
+    equal([name for name in EXPECTED_DROPS if name not in dropped], [], 'not counted')
+
+
+def test_fuzz_smoke(t):
+    """A short run of the packet fuzzer; the same seed makes the same packets again."""
+    seed = random_seed()
+    result = fuzz(t, seed, SMOKE, 90)
+    check_fuzzed(t, result)
+    again = [strangers.values(run(['fuzz-packets', '-s', str(one), '-n', str(SMOKE),
+                                   '-r', FLOWS]).out)['digest'] for one in (seed, seed + 1)]
+    equal(again[0], result['digest'], 'digest of the same seed')
+    check(again[1] != again[0], 'another seed makes the same packets')
+
+
+@long
+@limit(7000)
+def test_fuzz_packets(t):
+    """A million packets, or what "make fuzz-packets COUNT=... SEED=..." says."""
+    seed = os.environ.get('LAB_FUZZ_SEED') or random_seed()
+    count = os.environ.get('LAB_FUZZ_COUNT') or 1000000
+    check_fuzzed(t, fuzz(t, seed, count, 6900))
+
+
+def test_syn_with_data_on_live_connection(t):
+    """A SYN of an accepted connection may begin it anew: with data it gets its TOA, for which
+    there is room in front of a packet that came from anywhere (it was a panic)."""
+    t.add_lip(LIP)
+    t.add_lip(LIP_V6)
+    for family, lip in ((4, LIP), (6, LIP_V6)):
+        service = strangers.raw_service(t, 9000, lip, family=family)
+        # client 0 has no options, client 1 has many
+        equal(strangers.flood(service, 'speak', 0, 2)['done'], 2, 'connections')
+        before = t.lb.fullnat_stats()['toa_packets']
+        strangers.flood(service, 'SD', 0, 2)
+        equal(t.lb.fullnat_stats()['toa_packets'] - before, 2, 'SYNs with a TOA')
+
+
+COUNTING = '''table inet count {
+    counter arrived { }
+    counter left { }
+    chain in {
+        type filter hook prerouting priority -450
+        meta l4proto { tcp, udp } counter name arrived
+    }
+    chain out {
+        type filter hook postrouting priority 450
+        meta l4proto { tcp, udp } counter name left
+    }
+}'''
+
+
+def counted(t, name):
+    """Packets of an nft counter."""
+    text = t.lb.run(f'nft list counter inet count {name}').out
+    return int(re.search(r'packets (\d+)', text)[1])
+
+
+def test_every_drop_counted(t):
+    """What is wrong only behind the IP header, of connections that are known: as many
+    packets leave the LB as come, but for those that it counts as dropped."""
+    t.add_lip(LIP)
+    services = fuzzed_services(t)
+    t.lb.nft(COUNTING)
+    seed = random_seed()
+    print(f'# seed {seed}', flush=True)
+    run(strangers.fuzz_command(seed, 10000, services, FLOWS, 'transport'), timeout=90)
+    arrived, left = counted(t, 'arrived'), counted(t, 'left')
+    dropped = strangers.drops(t.lb)
+    print(f'# {arrived} came, {left} left, {dropped}', flush=True)
+    check(arrived >= 10000, 'too few packets')
+    equal(left + sum(dropped.values()), arrived, 'packets that left or were counted')
+
+
+def half_open_pool(t, ports):
+    """The raw service with so many ports, and no answer to any SYN."""
+    t.add_lip(LIP)
+    return strangers.raw_service(t, 9000, f'{LIP}:{FIRST_PORT}-{FIRST_PORT + ports - 1}')
+
+
+def test_oldest_half_open_first(t):
+    """Half of 20 ports may be half-open: then it is the oldest one that loses its port."""
+    service = half_open_pool(t, 20)
+    strangers.flood(service, 'S', 0, 11)
+    equal(observe.overview(t.lb)[f'laddr {LIP}']['conns'], 11, 'ports held')
+    sent = 11
+
+    def one_more():
+        nonlocal sent
+        strangers.flood(service, 'S', sent, 1)
+        sent += 1
+        return t.lb.fullnat_stats()['takeover_half_open'] >= 5
+
+    until(one_more, 30, 'five have lost their ports')
+    stats = t.lb.fullnat_stats()
+    victims = stats['takeover_half_open']
+    equal((stats['conns'], stats['drop_exhausted']), (sent, 0), 'conns, drop_exhausted')
+    equal(observe.overview(t.lb)[f'laddr {LIP}']['conns'], sent - victims, 'ports held')
+    strangers.flood(service, 'A', victims, sent - victims)
+    equal(strangers.drops(t.lb), {}, 'drops of those that kept their ports')
+    strangers.flood(service, 'A', 0, victims)
+    dropped = strangers.drops(t.lb)
+    equal((sum(dropped.values()), set(dropped) <= {'drop_port_lost', 'drop_no_conn'}),
+          (victims, True), f'drops of the oldest ({dropped})')
+
+
+def flooded(t, ports, syns, rate, timeout):
+    """SYNs of invented clients to a real server. Meanwhile they hold a bounded number of
+    ports, established connections live, and new ones succeed."""
+    strangers.introduce(t)
+    service = strangers.named(8000, RS1)
+    bystanders = strangers.Bystanders(t, 8000)
+    flood = strangers.Background(t, strangers.flood_command(service, 'S', 0, syns, 1, rate))
+    held = []
+
+    def over():
+        held.append(observe.overview(t.lb)[f'laddr {LIP}']['conns'])
+        return not flood.running()
+
+    capture = t.rs1.capture()
+    until(over, timeout, 'the flood is over')
+    capture.stop()
+    equal(flood.result()['done'], syns, 'SYNs')
+    stats = t.lb.fullnat_stats()
+    again = observe.tcp_counters(t.client)['TCPSynRetrans']
+    print(f'# ports held: at most {max(held)} of {ports}; {stats["takeover_half_open"]} taken '
+          f'over; SYNs sent again: {again}; drops: {strangers.drops(t.lb)}', flush=True)
+    bystanders.stop(percent=99)
+    equal((stats['conns_without_toa'], t.rs1.toa_stats()['absent']), (0, 0),
+          'conns_without_toa, absent')
+    return max(held), stats
+
+
+def test_syn_flood(t):
+    """Ten times as many spoofed SYNs as there are ports."""
+    ports, syns = 200, 2000
+    observe.narrow_pool(t, 8000, FIRST_PORT, FIRST_PORT + ports - 1, (RS1,))
+    t.lb.sysctl('net.ipv4.vs.fullnat_timeout_timewait', 1)
+    server = t.rs1.peer_server(8000)
+    most, stats = flooded(t, ports, syns, 250, 60)
+    check(stats['takeover_half_open'] >= syns / 2, 'too few were recycled')
+    check(most < ports, 'the half-open ones took everything')
+    strangers.check_seen([server])
+
+
+@long
+@limit(1800)
+def test_syn_flood_of_a_whole_address(t):
+    """650 000 SYNs as fast as they can be sent, to a local address with all its ports."""
+    t.fullnat(8000, servers=(RS1,))
+    server = t.rs1.peer_server(8000)
+    ports = 64511
+    most, stats = flooded(t, ports, 650000, 0, 1500)
+    check(stats['takeover_half_open'] >= 100000, 'too few were recycled')
+    check(most < ports, 'the half-open ones took everything')
+    strangers.check_seen([server])
+
+
+def test_flow_limit(t):
+    """The module's limit of flows: what comes beyond is dropped and counted, what exists
+    goes on, and it heals by itself."""
+    limit_file = '/sys/module/ip_vs_fullnat/parameters/flow_max'
+    run('modprobe ip_vs_fullnat')
+    if not os.path.exists(limit_file):
+        raise Skip('this ip_vs_fullnat has no flow_max')
+    run('rmmod ip_vs_fullnat')
+    run('modprobe ip_vs_fullnat flow_max=200')
+    t.fullnat(8000, servers=(RS1,))
+    t.lb.sysctl('net.ipv4.vs.fullnat_timeout_synrecv', 2)
+    t.rs1.peer_server(8000)
+    service = strangers.raw_service(t, 9000, LIP)
+    with t.client.connect(VIP, 8000) as sock:
+        line = '{} {}\n'.format(*sock.getsockname()).encode()
+        equal(read_until(sock, len(line)), line, 'greeting')
+        strangers.flood(service, 'S', 0, 299)
+        stats = t.lb.fullnat_stats()
+        equal((stats['conns'], stats['drop_flow_limit']), (200, 100), 'conns, drop_flow_limit')
+        strangers.Bystanders.echo(sock, b'still here')
+    own, answer = t.client.ask(VIP, 8000, b'x')
+    equal(answer, f'{own[0]} {own[1]}\nx'.encode(), 'after the flood')
