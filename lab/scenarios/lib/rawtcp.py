@@ -54,8 +54,9 @@ def ip_header(source, destination, length):
     pair = ipaddress.ip_address(source).packed + ipaddress.ip_address(destination).packed
     if ip_version(destination) == 6:
         return struct.pack('!IHBB', 6 << 28, length, socket.IPPROTO_TCP, 64) + pair
-    head = struct.pack('!BBHHHBBH', 0x45, 0, 20 + length, random.getrandbits(16), 0x4000,
-                       64, socket.IPPROTO_TCP, 0) + pair
+    # with DF the identification means nothing; GRO merges only if it does not jump
+    head = struct.pack('!BBHHHBBH', 0x45, 0, 20 + length, 0, 0x4000, 64, socket.IPPROTO_TCP,
+                       0) + pair
     return head[:10] + struct.pack('!H', pcap.checksum(head)) + head[12:]
 
 
