@@ -9,12 +9,17 @@ KERNELS ?= 6.1 6.12
 KDIR    ?=
 DESTDIR ?=
 ONLY    ?=
+LONG    ?=
+RUN     ?=
 COUNT   ?= 1000000
 SEED    ?=
 UAPI    := $(TOP)/ipvs-fullnat/include/uapi
 
 override BUILD := $(abspath $(BUILD))
 export BUILD KDIR
+
+# KERNEL=debug is built here, which takes more tools than unpacking does
+DEPS_KERNEL := $(if $(filter debug,$(KERNEL)),deps-debug)
 
 .DEFAULT_GOAL := all
 MAKEFLAGS += --no-print-directory
@@ -28,12 +33,12 @@ help:
 
 ##@ Build
 ## modules: build/<release>/ip_vs_fullnat.ko and toa.ko for KERNEL, or for the tree KDIR
-modules: deps-build
+modules: deps-build $(DEPS_KERNEL)
 	@lab/modules $(KERNEL)
 .PHONY: modules
 
 ## ip_vs_fullnat, toa: one of the two modules
-ip_vs_fullnat toa: deps-build
+ip_vs_fullnat toa: deps-build $(DEPS_KERNEL)
 	@lab/modules $(KERNEL) $@
 .PHONY: ip_vs_fullnat toa
 
@@ -48,6 +53,11 @@ install:
 	@lab/install '$(DESTDIR)'
 .PHONY: install
 
+## debug-kernel: the kernel with every checker (KASAN, lockdep...), for KERNEL=debug
+debug-kernel: deps-build deps-debug
+	@lab/kernel image debug
+.PHONY: debug-kernel
+
 ##@ Test
 ## check: lint, unit, fuzz smoke and the scenarios on KERNELS; ends with the counts
 check: deps
@@ -58,6 +68,16 @@ check: deps
 check-long: deps
 	@lab/check --long $(KERNELS)
 .PHONY: check-long
+
+## check-debug: the scenarios on the debug kernel, and failing allocations (LONG=1: @long)
+check-debug: deps deps-debug
+	@LAB_LONG=$(LONG) lab/check --debug
+.PHONY: check-debug
+
+## coverage: what the scenarios on the debug kernel run of our code, in build/coverage
+coverage: deps-build deps-lab deps-debug
+	@lab/coverage $(RUN)
+.PHONY: coverage
 
 ## lint: checkpatch, sparse, W=1, shellcheck, Python
 lint: deps-build deps-lint

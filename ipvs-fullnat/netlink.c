@@ -14,6 +14,7 @@
 #include "laddr.h"
 #include "net.h"
 #include "netlink.h"
+#include "route.h"
 #include "service.h"
 #include "toa_wire.h"
 
@@ -575,13 +576,14 @@ static int dump_services(struct sk_buff *msg, struct netlink_callback *cb)
 	return msg->len;
 }
 
-static int put_laddr(struct sk_buff *msg, const struct fnat_net *fn, struct fnat_laddr *laddr)
+static int put_laddr(struct sk_buff *msg, const struct fnat_net *fn,
+		     const struct fnat_laddr *laddr)
 {
 	struct nlattr *nest = nla_nest_start(msg, FULLNAT_A_LADDR);
 	bool local;
 
 	rcu_read_lock();
-	local = fnat_laddr_is_local(fn, laddr);
+	local = fnat_route_addr_is_local(fn->net, laddr->af, &laddr->addr);
 	rcu_read_unlock();
 	if (!nest || nla_put_u16(msg, FULLNAT_LADDR_A_FAMILY, laddr->af) ||
 	    nla_put(msg, FULLNAT_LADDR_A_ADDR, addr_len(laddr->af), &laddr->addr) ||
@@ -600,7 +602,7 @@ static int put_laddr(struct sk_buff *msg, const struct fnat_net *fn, struct fnat
 }
 
 static int dump_one_laddr(struct dump_ctx *ctx, const struct fnat_svc_key *key,
-			  struct fnat_laddr *laddr)
+			  const struct fnat_laddr *laddr)
 {
 	struct nlattr *nest = NULL;
 	void *hdr;

@@ -11,6 +11,7 @@
 #include "flow.h"
 #include "laddr.h"
 #include "net.h"
+#include "route.h"
 #include "service.h"
 #include "stats.h"
 
@@ -90,7 +91,9 @@ static void show_service(struct seq_file *seq, const struct fnat_service *svc)
 
 	seq_puts(seq, "service ");
 	if (svc->key.fwmark) {
-		seq_printf(seq, "fwmark %u", svc->key.fwmark);
+		/* a mark has a service in each family */
+		seq_printf(seq, "fwmark %u%s", svc->key.fwmark,
+			   svc->key.af == AF_INET6 ? " ipv6" : "");
 	} else {
 		seq_puts(seq, svc->key.protocol == IPPROTO_TCP ? "tcp " : "udp ");
 		show_addr(seq, svc->key.af, &svc->key.addr);
@@ -104,13 +107,13 @@ static void show_service(struct seq_file *seq, const struct fnat_service *svc)
 }
 
 static void show_laddr(struct seq_file *seq, const struct fnat_net *fn,
-		       struct fnat_laddr *laddr)
+		       const struct fnat_laddr *laddr)
 {
 	seq_puts(seq, "laddr ");
 	show_addr(seq, laddr->af, &laddr->addr);
 	seq_printf(seq, " ports %u-%u %s pools %u conns %u conflicts %lld takeovers %lld exhausted %lld\n",
 		   laddr->port_min, laddr->port_max,
-		   fnat_laddr_is_local(fn, laddr) ? "local" : "absent",
+		   fnat_route_addr_is_local(fn->net, laddr->af, &laddr->addr) ? "local" : "absent",
 		   laddr->pools, atomic_read(&laddr->conns),
 		   (s64)atomic64_read(&laddr->conflicts), (s64)atomic64_read(&laddr->takeovers),
 		   (s64)atomic64_read(&laddr->exhausted));
@@ -120,7 +123,7 @@ static int overview_show(struct seq_file *seq, void *v)
 {
 	const struct fnat_net *fn = fnat_net(seq_file_single_net(seq));
 	const struct fnat_service *svc;
-	struct fnat_laddr *laddr;
+	const struct fnat_laddr *laddr;
 	unsigned int i;
 
 	seq_printf(seq, "flows_all_namespaces %u\n", fnat_flow_count());

@@ -34,13 +34,17 @@ LAB = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(LAB)
 BUILD = os.path.abspath(os.environ.get('BUILD') or os.path.join(TOP, 'build'))
 KEEP_RUNS = 30
+# The debug kernel: shadow memory, freed memory in quarantine, lockdep's tables; and its time
+DEBUG_MEMORY = 2
+DEBUG_TIME = 4
 
 # What a healthy kernel never prints, and the few lines that look like it.
 PROBLEM = re.compile(
     r'BUG:|BUG at|WARNING:|KASAN|UBSAN|Oops|general protection|Call Trace|lockdep|'
     r'possible (recursive|circular)|INFO: (rcu|task|possible)|refcount_t|Kernel panic|'
     r'unregister_netdevice: waiting|Attempt to release alive|kernel memory leak')
-HARMLESS = re.compile(r'Spectre|Firmware Bug|clocksource:|sched_clock')
+HARMLESS = re.compile(r'Spectre|Firmware Bug|clocksource:|sched_clock|'
+                      r'RCU lockdep checking is enabled')
 
 
 class LabError(Exception):
@@ -63,7 +67,7 @@ def die_with_parent():
 
 @dataclasses.dataclass
 class Kernel:
-    """An unpacked stock kernel."""
+    """An unpacked stock kernel, or the debug kernel."""
     release: str
     directory: str
 
@@ -72,6 +76,11 @@ class Kernel:
         """Fetch and unpack the kernel if that was not done before."""
         release = script('kernel', 'release', name)
         return cls(release, script('kernel', 'image', release))
+
+    @property
+    def is_debug(self):
+        """Is it the kernel with every checker?"""
+        return '-debug-' in self.release
 
     @property
     def vmlinuz(self):
@@ -322,6 +331,8 @@ class Vm:
 
     def wait_ready(self, timeout=180):
         """Wait until the agent says that it is there."""
+        if self.owner.kernel.is_debug:
+            timeout *= DEBUG_TIME
         if not self.ready.wait(timeout):
             raise LabError(f'{self.name}: no agent after {timeout} s; {self.last_words()}')
         if self.gone.is_set():
@@ -495,6 +506,8 @@ class Run:
     def vm(self, name, **options):
         """A new guest, not started yet."""
         machine = Vm(self, name, **options)
+        if self.kernel.is_debug:
+            machine.memory *= DEBUG_MEMORY
         self.vms.append(machine)
         return machine
 

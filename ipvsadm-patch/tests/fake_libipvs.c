@@ -528,7 +528,8 @@ int ipvs_fullnat_add_laddr(const ipvs_fullnat_laddr_t *laddr)
 				break;
 		if (i < st.nladdr && (st.laddr[i].port_min != l.port_min ||
 				      st.laddr[i].port_max != l.port_max))
-			return refuse(EEXIST, "the local address is already declared with other ports: remove it from every pool first");
+			return refuse(EEXIST,
+				      "the local address is already declared with other ports: remove it from every pool first");
 		if (i == st.nladdr) {
 			if (st.nladdr == MAX_LADDRS)
 				return refuse(ENOMEM, NULL);

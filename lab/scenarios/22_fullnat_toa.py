@@ -9,13 +9,12 @@ Seen failing, each with a copy of the modules that was broken like this:
   the MSS not lowered, segments of a GSO packet not made shorter: first_request, no_room
   the checksum not verified before a packet is cut: damaged
 """
-import hashlib
 import os
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
-from lib.families import V4, V6
 from lib.rawtcp import (MSS, SACK_PERMITTED, WINDOW_SCALE, RawHost, RawTcp, timestamps, toa)
+from lib.segments import (answer_to, check_segments, full_payload, requests_of, slow_server)
 
 FORGED, FORGED_V6 = V4.forged, V6.forged
 FORGED_BYTES = (bytes((66, 77, 88, 99)), bytes.fromhex('00660077000000000000000000880099'))
@@ -72,7 +71,7 @@ def test_forged(t, family):
     """A client that sends TOA options itself, of all kinds, lengths and positions, on any
     packet that could make the connection: not one byte of the forged address passes."""
     family.fullnat(t)
-    server = t.rs1.peer_server(8000, family=family.socket)
+    server = t.rs1.peer_server(8000, family=family.af)
     host = family.raw(t)
     watched = t.rs1.capture()
     forged = 0
@@ -101,7 +100,7 @@ def test_forged_on_live(t, family):
     SYN with data of a client that tries TCP Fast Open."""
     family.fullnat(t)
     t.rs1.sysctl('net.ipv4.tcp_fastopen', 0x602)    # accepts data on any SYN, without cookies
-    server = t.rs1.peer_server(8000, family=family.socket)
+    server = t.rs1.peer_server(8000, family=family.af)
     host = family.raw(t)
     forged = toa(family.kinds[0], family.forged, 6666)
     peer = RawTcp(host, family.vip, 8000).connect()
@@ -141,60 +140,6 @@ def test_untrusted(t):
     equal(len(server.clients), 4, 'clients')
 
 
-def check_segments(packets, own, wanted, first_seq, wire):
-    """The request on the wire: each segment with its TOA, nothing missing, nothing changed;
-    on a real wire none is too long, and the checksums are right."""
-    observe.check_one_toa_first(packets)
-    if wire:
-        observe.check_checksums(packets)
-        sizes = [packet.ip_length for packet in packets]
-        check(max(sizes) <= 1500, f'too long: {sizes}')
-    data = bytearray(len(wanted))
-    covered = 0
-    for packet in packets:
-        if not packet.payload_len:
-            continue
-        equal(packet.toa, own, f'TOA of {packet}')
-        offset = (packet.seq - first_seq) & 0xffffffff
-        data[offset:offset + packet.payload_len] = packet.payload
-        covered += packet.payload_len
-    equal(covered, len(wanted), 'bytes of the request')
-    check(bytes(data) == wanted, 'the request has changed')
-
-
-def whole_request(size):
-    """A handler that says nothing before it has `size` bytes: their sha256 and the client."""
-    def serve(sock, seen):
-        data = b''
-        while len(data) < size:
-            part = sock.recv(65536)
-            check(part, f'ended after {len(data)} bytes')
-            data += part
-        sock.sendall(answer_to(data, seen.peername))
-        sock.recv(1)
-    return serve
-
-
-def answer_to(data, client):
-    """What the server says."""
-    return f'{hashlib.sha256(data).hexdigest()} {client[0]} {client[1]}\n'.encode()
-
-
-def slow_server(t, family, size):
-    """A server whose packets, acknowledgments too, take 0.3 s: the whole first window is
-    sent before it has proved anything, so that each segment must carry the TOA."""
-    family.fullnat(t)
-    t.rs1.run('tc qdisc add dev eth0 root netem delay 300ms')
-    return t.rs1.peer_server(8000, family=family.socket, handler=whole_request(size))
-
-
-def requests_of(capture, family):
-    """What the LB sent to the server, and the sequence number of its first byte of data."""
-    packets = [packet for packet in capture.packets() if packet.dst == family.rs1]
-    isn = next(packet.seq for packet in packets if packet.flags == 'S')
-    return packets, (isn + 1) & 0xffffffff
-
-
 def test_first_request(t, family):
     """8 kB right after the handshake, by a real client with and without offloads, by an LB
     with and without: the lowered MSS has left the room."""
@@ -223,11 +168,6 @@ def test_first_request(t, family):
 SYN_OPTIONS = MSS + SACK_PERMITTED + TS + WINDOW_SCALE
 
 
-def full_payload(family):
-    """Bytes in a packet of 1500 with timestamps, without regard to the MSS."""
-    return 1500 - family.header - 20 - len(TS)
-
-
 def in_full_segments(peer, blob, size):
     """Packets of 1500 bytes."""
     for offset in range(0, len(blob), size):
@@ -249,7 +189,7 @@ def with_full_headers(peer, blob, size):
 def test_no_room(t, family):
     """A client that fills its packets to the last byte, plain, as GSO packets, and with
     headers full of options: every segment carries the TOA and fits, none is lost."""
-    full = full_payload(family)
+    full = full_payload(family, TS)
     blob = os.urandom(5 * full)
     slow_server(t, family, len(blob))
     host = family.raw(t)
@@ -277,10 +217,10 @@ def test_damaged(t, family):
     """What arrives with a wrong checksum leaves with a wrong checksum, or is dropped when
     it would have to be cut in two: the application never sees it."""
     family.fullnat(t)
-    server = t.rs1.peer_server(8000, family=family.socket, speaks_first=False)
+    server = t.rs1.peer_server(8000, family=family.af, speaks_first=False)
     peer = RawTcp(family.raw(t), family.vip, 8000)
     peer.syn(SYN_OPTIONS)
-    for size in (5, full_payload(family)):
+    for size in (5, full_payload(family, TS)):
         peer.send('PA', TS, b'X' * size, seq=peer.seq, damage=1)
     equal(t.lb.fullnat_stats()['drop_csum'], 1, 'drop_csum')
     peer.send('PA', TS, b'sound')

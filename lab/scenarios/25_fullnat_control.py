@@ -6,13 +6,18 @@ Seen failing, each with a copy of the modules that was broken like this:
   a second declaration is an error: early_and_twice
   drop_no_laddr not counted: without_laddr
   any TOA kind accepted: nonsense
+  any IPv6 LIP, the other family's LIP for a mark, a range of 2^64, SCTP, a TOA for UDP, any
+  timeout accepted: nonsense, each of the lines about it
   FLUSH does nothing: mutations
   commands need no capability: unprivileged
+  the timeout set to 0 by a message without it; a UDP service answers with a TOA: kinds_of_service
 """
 import errno
+import functools
 import os
 import random
 import socket
+import sys
 import threading
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
@@ -223,6 +228,59 @@ def declared(t):
     return link
 
 
+def answered(link, message):
+    """What GET_SERVICE says of the service that a message names: {attribute: body}."""
+    answer = link.ask(nl.GET_SERVICE, message)
+    equal(answer.errno, 0, 'GET_SERVICE')
+    return nl.attributes(nl.attributes(answer.messages[0][4:])[nl.SERVICE])
+
+
+def conn_timeout(link, message):
+    """The timeout of the service that a message names."""
+    return int.from_bytes(answered(link, message)[nl.SVC_CONN_TIMEOUT], sys.byteorder)
+
+
+# as /proc names them, and what names them in a message, with more attributes in the nest
+KINDS = {
+    f'service tcp {VIP}:8000': service,
+    f'service udp {VIP}:8000': functools.partial(service, protocol=UDP),
+    f'service tcp [{VIP6}]:8000': service6,
+    f'service udp [{VIP6}]:8000': functools.partial(service6, protocol=UDP),
+    'service fwmark 5': functools.partial(fwmark, 5),
+    'service fwmark 5 ipv6': functools.partial(fwmark, 5, family=INET6),
+}
+
+
+def test_kinds_of_service(t):
+    """Services of both families and protocols with one VIP and port, or one mark: each has its
+    own options and LIPs. A timeout stays until another is said; at most 31 days."""
+    t.lb.run('modprobe ip_vs_fullnat')
+    link = nl.Genetlink(t.lb, 'IPVS_FULLNAT')
+    lips = {name: laddr6('fd00::ffff:ffff', 'fd00::1:0:1') if 'ipv6' in name or '[' in name
+            else laddr(addr=LIP) for name in KINDS}
+    for seconds, (name, kind) in enumerate(KINDS.items(), 1):
+        for command, message in ((nl.SET_SERVICE, kind(nl.u32(nl.SVC_CONN_TIMEOUT, seconds))),
+                                 (nl.SET_SERVICE, kind()), (nl.ADD_LADDR, kind() + lips[name])):
+            answer = link.ask(command, message)
+            equal(answer.errno, 0, f'{name}: {answer}')
+    view = observe.overview(t.lb)
+    for seconds, (name, kind) in enumerate(KINDS.items(), 1):
+        laddrs = 3 if 'ipv6' in name or '[' in name else 1
+        equal((view[name]['conn_timeout'], view[name]['laddrs']), (seconds, laddrs), name)
+        equal(conn_timeout(link, kind()), seconds, f'timeout of {name}')
+        equal(nl.SVC_TOA_V4 in answered(link, kind()), 'udp' not in name, f'TOA of {name}')
+    for seconds in (0, 31 * 86400):
+        link.ask(nl.SET_SERVICE, service(nl.u32(nl.SVC_CONN_TIMEOUT, seconds)))
+        equal(conn_timeout(link, service()), seconds, 'timeout')
+    for command in (nl.ADD_LADDR, nl.DEL_LADDR):
+        equal(link.ask(command, laddr6('fd00::1', 'fd00::1:0')).errno, 0, 'the widest range')
+    gone = [name for name in KINDS if '[' in name or name.endswith('5')]
+    for name in gone:
+        equal(link.ask(nl.DEL_SERVICE, KINDS[name]()).errno, 0, f'DEL_SERVICE of {name}')
+    left = [name for name in observe.overview(t.lb) if name.startswith('service')]
+    equal(sorted(left), sorted(set(KINDS) - set(gone)), 'services that are left')
+
+
 def test_nonsense(t):
     """Messages with something wrong: each gets its error and a sentence, and changes nothing.
     Then thousands of broken ones: refused or understood, and the kernel stays well."""
@@ -247,8 +305,11 @@ def test_mutations(t):
     """Messages with random bytes changed: refused, or understood; the kernel stays well."""
     link = declared(t)
     rng = random.Random(2)
-    wholes = (service(nl.u8(nl.SVC_TOA_V4, 254)), service() + laddr(
-        nl.address(nl.LADDR_ADDR_END, '10.0.0.155'), nl.u16(nl.LADDR_PORT_MIN, 2000)))
+    wholes = (service(nl.u8(nl.SVC_TOA_V4, 254), nl.u32(nl.SVC_CONN_TIMEOUT, 3600)),
+              service() + laddr(nl.address(nl.LADDR_ADDR_END, '10.0.0.155'),
+                                nl.u16(nl.LADDR_PORT_MIN, 2000)),
+              service6(nl.u8(nl.SVC_TOA_V6, 254), protocol=UDP),
+              service6() + laddr6('fd00::ffff:ffff', 'fd00::1:0:5'))
     refused = 0
     for _ in range(2000):
         message = bytearray(rng.choice(wholes))

@@ -13,6 +13,7 @@ SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK = 270, 10, 11
 REQUEST, ACK, DUMP = 1, 4, 0x300
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 ACK_TLVS, CAPPED = 0x200, 0x100
+NLMSGERR_ATTR_MSG = 1
 GENL_ID_CTRL, CTRL_GETFAMILY, CTRL_FAMILY_ID, CTRL_FAMILY_NAME = 16, 3, 1, 2
 NESTED = 0x8000
 
@@ -29,9 +30,19 @@ def attribute(kind, body, length=None):
     return header + body + b'\0' * (-len(body) % 4)
 
 
-def nest(kind, *attributes):
+def nest(kind, *parts):
     """A nest of attributes."""
-    return attribute(kind | NESTED, b''.join(attributes))
+    return attribute(kind | NESTED, b''.join(parts))
+
+
+def attributes(data):
+    """What attribute() and nest() make, taken apart: {kind: body}."""
+    found = {}
+    while len(data) >= 4:
+        length, kind = struct.unpack('=HH', data[:4])
+        found[kind & 0x3fff] = data[4:length]
+        data = data[(length + 3) & ~3:]
+    return found
 
 
 def u8(kind, value):
@@ -76,13 +87,8 @@ def extack_text(body, flags):
     if not flags & ACK_TLVS:
         return ''
     size = struct.unpack('=I', body[4:8])[0]
-    rest = body[4 + (16 if flags & CAPPED else (size + 3) & ~3):]
-    while len(rest) >= 4:
-        length, kind = struct.unpack('=HH', rest[:4])
-        if kind & 0x3fff == 1:
-            return rest[4:length].rstrip(b'\0').decode()
-        rest = rest[(length + 3) & ~3:]
-    return ''
+    found = attributes(body[4 + (16 if flags & CAPPED else (size + 3) & ~3):])
+    return found.get(NLMSGERR_ATTR_MSG, b'').rstrip(b'\0').decode()
 
 
 class Genetlink:
@@ -99,30 +105,21 @@ class Genetlink:
         name = attribute(CTRL_FAMILY_NAME, family.encode() + b'\0')
         answer = self.ask(CTRL_GETFAMILY, name, version=1)
         basics.check(not answer.errno, f'no family {family}: {answer}')
-        self.family = self._family_id(answer.messages[0])
+        number = attributes(answer.messages[0][4:])[CTRL_FAMILY_ID]
+        self.family = struct.unpack('=H', number)[0]
 
-    @staticmethod
-    def _family_id(body):
-        rest = body[4:]
-        while len(rest) >= 4:
-            length, kind = struct.unpack('=HH', rest[:4])
-            if kind == CTRL_FAMILY_ID:
-                return struct.unpack('=H', rest[4:6])[0]
-            rest = rest[(length + 3) & ~3:]
-        raise basics.Failure('the controller gave no number')
-
-    def ask(self, command, attributes=b'', *, flags=ACK, version=1, cut=0):
+    def ask(self, command, message=b'', *, flags=ACK, version=1, cut=0):
         """Send a command and read its answer; cut: leave out bytes of the end."""
-        body = struct.pack('=BBH', command, version, 0) + attributes
+        body = struct.pack('=BBH', command, version, 0) + message
         body = body[:len(body) - cut]
         self.sequence += 1
         self.sock.send(struct.pack('=IHHII', 16 + len(body), self.family, REQUEST | flags,
                                    self.sequence, 0) + body)
         return self._answer()
 
-    def dump(self, command, attributes=b''):
+    def dump(self, command, message=b''):
         """The messages of a dump."""
-        return self.ask(command, attributes, flags=DUMP)
+        return self.ask(command, message, flags=DUMP)
 
     def _answer(self):
         messages = []

@@ -193,10 +193,29 @@ class RawTcp:
             except basics.Failure:
                 if not left:
                     raise
+        return self.synack(answer)
+
+    def synack(self, answer):
+        """Take the numbers of the SYN-ACK that has come."""
         self.peer_isn = answer.seq
         self.ack = (answer.seq + 1) & 0xffffffff
         self.seq = answer.ack
         return answer
+
+    def begin_anew(self, options=MSS, challenges=1):
+        """The SYN of a host that does not know that its tuple is in use: an ACK that is none
+        of its SYN's is answered by an RST, and then by the SYN again (at once; a host waits for
+        its timer). Returns how many such ACKs came, `challenges` at most."""
+        for number in range(challenges + 1):
+            self.send('S', options, seq=self.isn)
+            answer = self.expect(lambda p: p.flags in ('A', 'SA', 'RA'), what='answer to the SYN')
+            if answer.flags == 'SA':
+                basics.equal(answer.ack, (self.isn + 1) & 0xffffffff, 'the SYN-ACK\'s number')
+                self.synack(answer)
+                return number
+            basics.equal(answer.flags, 'A', 'answer to the SYN')
+            self.send('R', seq=answer.ack)
+        raise basics.Failure(f'no SYN-ACK after {challenges + 1} SYNs')
 
     def connect(self, syn_options=MSS, ack_options=b''):
         """The whole handshake."""

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Runs the scenarios of one file, in the guest:  runner.py FILE [PATTERN]
 
+runner.py --leave NAME: only the verdicts at the end of a file, after another script.
+
 A scenario is a function test_NAME(t) with a Topology. Each runs in a process of
 its own, with namespaces of its own; afterwards nothing of it may be left, and
 the kernel must not have complained. Prints "ok FILE/NAME", "not ok FILE/NAME:
@@ -22,14 +24,16 @@ import traceback
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # pylint: disable=wrong-import-position
 import lib
-from lib import basics
+from lib import basics, checkers
 
 WORK = '/tmp/scenario'
 KEEP = '/lab/failed'
+COVERAGE = '/lab/gcov'
 DEFAULT_LIMIT = 120
 LONG = bool(os.environ.get('LAB_LONG'))     # the @long scenarios, and no others
 PROBLEM = re.compile(r'BUG:|WARNING:|Oops|Call Trace|refcount_t|possible (recursive|circular)|'
-                     r'unregister_netdevice: waiting|general protection|INFO: (rcu|task)')
+                     r'unregister_netdevice: waiting|general protection|INFO: (rcu|task)|'
+                     r'UBSAN|KASAN')
 NOISE = re.compile(r'entered \w+ (state|mode)|left \w+ mode|ADDRCONF\(NETDEV|bridge: filtering')
 
 
@@ -204,8 +208,31 @@ def wanted(pattern, stem, function):
     return pattern in full
 
 
+def leave(stem):
+    """The verdicts at the end of a file: our modules go, and nothing is left of them."""
+    verdict(f'{stem}/nothing_left', unload)
+    if checkers.has_checkers():
+        verdict(f'{stem}/no_complaint', checkers.check_silent)
+        checkers.keep_coverage(COVERAGE)
+
+
+def verdict(name, function):
+    """Call the function and print the verdict."""
+    try:
+        function()
+        print(f'ok {name}', flush=True)
+    except (basics.Failure, OSError) as failure:
+        first, _, rest = str(failure).partition('\n')
+        print(f'not ok {name}: {first}', flush=True)
+        for line in rest.splitlines():
+            print('# ' + line, flush=True)
+
+
 def main():
     """Run the scenarios of a file."""
+    if sys.argv[1] == '--leave':
+        leave(sys.argv[2])
+        return
     path = sys.argv[1]
     pattern = sys.argv[2] if len(sys.argv) > 2 else ''
     stem = os.path.basename(path).removesuffix('.py')
@@ -228,11 +255,7 @@ def main():
             keep(directory, f'{stem}/{name}')
         shutil.rmtree(directory, ignore_errors=True)
     if ran:
-        try:
-            unload()
-            print(f'ok {stem}/nothing_left')
-        except basics.Failure as failure:
-            print(f'not ok {stem}/nothing_left: {" ".join(str(failure).split())}')
+        leave(stem)
 
 
 if __name__ == '__main__':

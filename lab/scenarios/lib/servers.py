@@ -24,7 +24,7 @@ class PeerServer:
 
     def __init__(self, namespace, port, *, address=None, family=socket.AF_INET,
                  dual_stack=False, speaks_first=True, handler=None, backlog=512,
-                 options=()):
+                 options=(), protocol=0):
         if dual_stack:
             family = socket.AF_INET6
         self.namespace = namespace
@@ -33,7 +33,7 @@ class PeerServer:
         self.handler = handler or self.echo
         self.seen = []
         self.errors = []
-        self.listener = namespace.socket(family)
+        self.listener = namespace.socket(family, proto=protocol)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             self.listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY,

@@ -65,7 +65,6 @@ class Family:
     rs2 = property(lambda self: self.host(12))
     servers = property(lambda self: (self.rs1, self.rs2))
     nft = property(lambda self: 'ip' if self is V4 else 'ip6')
-    socket = property(lambda self: self.af)
 
     def service(self, port, vip=None, protocol='tcp'):
         """VIP:port in the words of ipvsadm."""
@@ -79,6 +78,17 @@ class Family:
         """A FULLNAT service over rs1 alone; see Topology.fullnat."""
         options.setdefault('servers', (self.rs1,))
         return t.fullnat(port, family=self, **options)
+
+    def few_ports(self, t, first, last, port=8000, **options):
+        """The same with these ports of the local address only."""
+        service = self.fullnat(t, port, lips=(), **options)
+        t.add_lip(self.lip)
+        t.lb.run(f'ipvsadm -P {service} -z {self.with_ports(first, last)}')
+        return service
+
+    def with_ports(self, first, last):
+        """The local address with a range of ports, as ipvsadm wants it."""
+        return address_port(self.lip, f'{first}-{last}')
 
     def raw(self, t):
         """A client without a stack."""
@@ -161,7 +171,9 @@ class Topology:
         self.client.batch([
             'link set lo up', 'link set eth0 up',
             f'addr add {CLIENT}/24 dev eth0', f'addr add {CLIENT2}/24 dev eth0',
-            f'addr add {CLIENT_V6}/64 dev eth0 nodad', f'addr add {CLIENT2_V6}/64 dev eth0 nodad',
+            # of two IPv6 addresses alike the kernel prefers the one that came last
+            f'addr add {CLIENT2_V6}/64 dev eth0 nodad',
+            f'addr add {CLIENT_V6}/64 dev eth0 nodad',
             f'route add default via {LB_OUTER}', f'route add default via {LB_OUTER_V6}'])
         self.lb.batch([
             'link set lo up', 'link set outer up', 'link set inner up',
@@ -171,6 +183,29 @@ class Topology:
         for host, v4, v6 in ((self.rs1, RS1, RS1_V6), (self.rs2, RS2, RS2_V6)):
             host.batch(['link set lo up', 'link set eth0 up', f'addr add {v4}/24 dev eth0',
                         f'addr add {v6}/64 dev eth0 nodad'])
+
+    def move_servers(self, family, bridge, router):
+        """Give the real servers a bridge and a network, number 1, of their own, from where
+        they reach the inner network by a router. Returns their addresses."""
+        addresses = [family.host(number, 1) for number in (11, 12)]
+        for server, address in zip(self.servers, addresses):
+            self.switch.batch([f'link set {server}-inner master {bridge}'])
+            server.batch(['addr flush dev eth0',
+                          f'addr add {address}/{family.length} dev eth0 nodad',
+                          f'route add {family.host(0)}/{family.length} via {router}'])
+        return addresses
+
+    def add_router(self, name, family, number, bridge):
+        """A router from host `number` of the inner network to the same host of network 1."""
+        router = Host(name, self.directory)
+        self.plug(router)
+        self.plug(router, bridge, bridge)
+        router.batch(['link set eth0 up', f'link set {bridge} up',
+                      f'addr add {family.host(number)}/{family.length} dev eth0 nodad',
+                      f'addr add {family.host(number, 1)}/{family.length} dev {bridge} nodad'])
+        router.sysctl('net.ipv4.ip_forward', 1)
+        router.sysctl('net.ipv6.conf.all.forwarding', 1)
+        return router
 
     def add_lip(self, address=LIP):
         """Give the LB a local address on its inner interface."""

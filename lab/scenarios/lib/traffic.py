@@ -84,16 +84,19 @@ class Chain:
                 self.ask(address, port, **options)
         return [new - old for new, old in zip(self.connections(), before)]
 
-    def check_clients(self):
-        """Every application was told who asked, twice alike, at the port that was asked."""
+    def check_clients(self, drops=None):
+        """Every application was told who asked, twice alike, at the port that was asked; no
+        connection went without TOA, and nothing was dropped but `drops`."""
         seen = [seen for host in self.t.servers for seen in self.seen(host)]
         basics.equal(sorted((one.peername, one.local[1]) for one in seen), sorted(self.asked),
                      'clients and ports')
         basics.equal([one.accepted for one in seen], [one.peername for one in seen],
                      'what accept() told')
+        basics.equal(observe.drops(self.t.lb), drops or {}, 'drops')
+        basics.equal(self.t.lb.fullnat_stats()['conns_without_toa'], 0, 'conns_without_toa')
 
     def check(self, drops=None):
-        """Applications, counters, captures agree; nothing was dropped but `drops`. Returns
-        the captured packets of each real server."""
-        self.check_clients()
+        """And the captures agree, if each connection had a local port of its own. Returns the
+        captured packets of each real server."""
+        self.check_clients(drops)
         return observe.check_counters(self.t, len(self.asked), self.captures, drops)

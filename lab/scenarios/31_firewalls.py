@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Beside firewalls, conntrack, NAT and policy routing: what a rule forbids stays forbidden, all
+else passes.
+"""
+from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
+from lib import observe
+from lib.traffic import Chain, echo, reset
+
+TOOLS = {'v4': ('iptables-nft', 'iptables-legacy'), 'v6': ('ip6tables-nft', 'ip6tables-legacy')}
+FAR_CLIENT = {'v4': '192.0.2.1', 'v6': '2001:db8:d::1'}
+
+
+class NftBlock:
+    """A rule of nft that drops a source at INPUT."""
+
+    def __init__(self, t, family, source):
+        self.lb = t.lb
+        self.lb.nft(f'''table inet block {{
+            chain in {{
+                type filter hook input priority filter
+                {family.nft} saddr {source} drop
+            }}
+        }}''')
+
+    def remove(self):
+        """Take it away."""
+        self.lb.run('nft delete table inet block')
+
+
+class IptablesBlock:
+    """The same by iptables."""
+
+    def __init__(self, t, tool, source):
+        self.lb, self.tool, self.rule = t.lb, tool, f'INPUT -s {source} -j DROP'
+        self.lb.run(f'{tool} -I {self.rule}')
+
+    def remove(self):
+        """Take it away."""
+        self.lb.run(f'{self.tool} -D {self.rule}')
+
+
+def blocks(t, family):
+    """The rule, by every tool; each is there from the moment when it is yielded."""
+    yield NftBlock(t, family, family.client2)
+    for tool in TOOLS[str(family)]:
+        yield IptablesBlock(t, tool, family.client2)
+
+
+def check_silence(t, sock, payload):
+    """What we send does not arrive: it is sent again, and nothing comes back."""
+    sent_again = observe.tcp_counters(t.client)['RetransSegs']
+    sock.sendall(payload)
+    until(lambda: observe.tcp_counters(t.client)['RetransSegs'] > sent_again,
+          what='the client sends again')
+    timeout = sock.gettimeout()
+    sock.setblocking(False)
+    try:
+        raise Failure(f'came back: {sock.recv(100)}')
+    except BlockingIOError:
+        sock.settimeout(timeout)
+
+
+@each(FAMILIES)
+def test_input_rule_drops_client(t, family):
+    """A rule at INPUT that drops a client's source: no new connection from there, and what
+    exists stands still until the rule is gone. Other clients do not notice."""
+    t.fullnat(8000, family=family)
+    chain = Chain(t, 8000, family=family)
+    held = chain.open(family.vip, 8000, source=family.client2).sock
+    for number, block in enumerate(blocks(t, family)):
+        check_silence(t, held, b'blocked')
+        done = t.client.run(f'nc -z -w 1 -s {family.client2} {family.vip} 8000', check=False)
+        check(done.rc, f'connected through rule {number}')
+        chain.ask(family.vip, 8000, source=family.client)
+        block.remove()
+        equal(read_until(held, 7), b'blocked', 'what was sent before the rule was gone')
+        chain.ask(family.vip, 8000, source=family.client2)
+    chain.check()
+
+
+def strict_rules(family):
+    """INPUT admits the VIP's port and nothing else; what is invalid is dropped everywhere."""
+    invalid = '-m conntrack --ctstate INVALID -j DROP'
+    return ([f'-t {table} -A {chain} {invalid}' for table, chain in (
+                ('mangle', 'PREROUTING'), ('filter', 'INPUT'), ('filter', 'OUTPUT'),
+                ('mangle', 'POSTROUTING'))]
+            + [f'-A INPUT -d {family.vip} -p tcp --dport 8000 -j ACCEPT', '-P INPUT DROP']
+            + (['-A INPUT -p icmpv6 -j ACCEPT'] if family is V6 else []))
+
+
+def invalid_packets(t, tool):
+    """How many the rules for invalid packets have dropped."""
+    listed = ''.join(t.lb.run(f'{tool} -t {table} -vnxL').out for table in ('mangle', 'filter'))
+    lines = [line.split() for line in listed.splitlines() if 'INVALID' in line]
+    equal(len(lines), 4, f'rules for invalid packets of {tool}')
+    return sum(int(line[0]) for line in lines)
+
+
+@each(FAMILIES)
+def test_iptables_default_drop(t, family):
+    """The usual rules of iptables, of both kinds: INPUT drops all but the VIP's port, and what
+    conntrack calls invalid is dropped. No flow is harmed, however it ends."""
+    t.fullnat(8000, family=family)
+    chain = Chain(t, 8000, family=family)
+    for tool in TOOLS[str(family)]:
+        t.lb.run(' && '.join(f'{tool} {rule}' for rule in strict_rules(family)))
+        for _ in range(4):
+            chain.ask(family.vip, 8000, b'x' * 100000)
+            visit = chain.open(family.vip, 8000)
+            echo(visit.sock)
+            reset(visit.sock)
+        equal(invalid_packets(t, tool), 0, f'packets that {tool} calls invalid')
+        equal(t.lb.run('conntrack -L 2>/dev/null').out, '', 'conntrack entries')
+        t.lb.run(f'{tool} -P INPUT ACCEPT && {tool} -F && {tool} -t mangle -F')
+    equal(observe.tcp_counters(t.client)['TCPSynRetrans'], 0, 'SYNs sent again')
+    chain.check()
+
+
+STATEFUL = '''table inet stateful {{
+    counter invalid {{ }}
+    chain in {{
+        type filter hook input priority filter; policy drop
+        ct state invalid counter name invalid drop
+        ct state established,related accept
+        meta l4proto ipv6-icmp accept
+        ct state new,untracked {nft} daddr {vip} tcp dport {{ 81, 8000 }} accept
+    }}
+    chain out {{
+        type filter hook output priority filter
+        ct state invalid counter name invalid drop
+    }}
+    chain nat_out {{
+        type nat hook output priority -100
+        tcp dport 8000 dnat {nft} to {elsewhere}
+    }}
+    chain nat_post {{
+        type nat hook postrouting priority srcnat
+        oifname "outer" masquerade
+        oifname "inner" masquerade
+    }}
+}}'''
+
+
+@each(FAMILIES)
+def test_conntrack_and_masquerade_beside(t, family):
+    """A stateful firewall, masquerading on both sides, and stock NAT with conntrack in the same
+    LB (net.ipv4.vs.conntrack=1): NAT is tracked and masqueraded, FULLNAT is neither."""
+    t.fullnat(8000, family=family)
+    nat = family.service(81)
+    t.lb.run(f'ipvsadm -A {nat} -s rr && '
+             f'ipvsadm -a {nat} -r {address_port(family.servers[0], 81)} -m')
+    for name in ('ipv4.vs.conntrack', 'ipv4.ip_forward', 'ipv6.conf.all.forwarding'):
+        t.lb.sysctl(f'net.{name}', 1)
+    t.lb.nft(STATEFUL.format(nft=family.nft, vip=family.vip, elsewhere=family.host(99)))
+    chain = Chain(t, 8000, family=family)
+    masqueraded = t.rs1.peer_server(81, family=family.af)
+    for _ in range(5):
+        chain.visits(family.vip, (8000,), 2)
+        t.client.ask(family.vip, 81, b'x')
+    equal({address for address, _ in masqueraded.clients}, {family.lb_inner}, 'NAT\'s clients')
+    tracked = t.lb.run('conntrack -L 2>/dev/null').out
+    equal((tracked.count('dport=81 '), tracked.count('port=8000 ')), (5, 0),
+          'conntrack entries of NAT, of FULLNAT')
+    counted = t.lb.run('nft list counter inet stateful invalid').out
+    check('packets 0 ' in counted, f'invalid packets: {counted}')
+    chain.check_clients()
+
+
+def forwarded(router_captures):
+    """The sources of the requests that each router has forwarded."""
+    return [{packet.src for packet in capture.packets() if packet.dport == 8000}
+            for capture in router_captures]
+
+
+@each(FAMILIES)
+def test_policy_routing(t, family):
+    """Routes by source: the VIP's to the client, each LIP's by a router of its own, none in the
+    main table. rp_filter=1. The rules change while connections live; then a mark, not the
+    source, leads replies to the client."""
+    t.add_bridge('far')
+    routers = [t.add_router(f'router{number}', family, number, 'far') for number in (1, 2)]
+    servers = t.move_servers(family, 'far', family.host(1, 1))
+    for name in ('all', 'outer', 'inner'):
+        t.lb.sysctl(f'net.ipv4.conf.{name}.rp_filter', 1)
+    far = FAR_CLIENT[str(family)]
+    t.client.batch([f'addr add {far}/{family.host_length} dev lo'])
+    t.client.sysctl('net.ipv4.conf.all.arp_announce', 2)    # as a router asks for a neighbour
+    flag = '-6' if family is V6 else '-4'
+    t.lb.run(f'ip {flag} route add {far} via {family.client} table 100')
+    for table, number in ((101, 1), (102, 2)):
+        t.lb.run(f'ip {flag} route add {family.host(0, 1)}/{family.length} '
+                 f'via {family.host(number)} table {table}')
+    rules = [(family.vip, 100), (family.lip, 101), (family.lip2, 102)]
+    for source, table in rules:
+        t.lb.run(f'ip {flag} rule add from {source} lookup {table}')
+    t.fullnat(8000, family=family, servers=servers, lips=(family.lip, family.lip2))
+    chain = Chain(t, 8000, family=family)
+    held = [chain.open(family.vip, 8000, source=far) for _ in range(16)]
+    watched = [router.capture() for router in routers]
+    for visit in held:
+        echo(visit.sock)
+    equal(forwarded(watched), [{family.lip}, {family.lip2}], 'LIPs by router')
+
+    for source, table in rules[1:]:
+        t.lb.run(f'ip {flag} rule del from {source} lookup {table} && '
+                 f'ip {flag} rule add from {source} lookup {203 - table}')
+    watched = [router.capture() for router in routers]
+    for visit in held:
+        echo(visit.sock)
+    equal(forwarded(watched), [{family.lip2}, {family.lip}], 'LIPs by router afterwards')
+
+    t.lb.run(f'ip {flag} rule add fwmark 5 lookup 100 && '
+             f'ip {flag} rule del from {family.vip} lookup 100')
+    t.lb.sysctl('net.ipv4.conf.all.src_valid_mark', 1)      # for rp_filter
+    t.lb.nft('''table inet marks {
+        chain pre {
+            type filter hook prerouting priority mangle
+            meta mark set 5
+        }
+    }''')
+    for visit in held:
+        echo(visit.sock)
+    chain.visits(family.vip, (8000,), 4, source=far)
+    chain.check()
+    equal(observe.tcp_counters(t.lb)['IPReversePathFilter'], 0, 'dropped by rp_filter')

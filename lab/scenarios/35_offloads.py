@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Segmentation, merging and checksums by the hardware, on and off in every mix; big and small
+MTUs; packets that are a list of packets.
+
+Seen failing, each with a copy of the modules that was broken like this:
+
+"""
+import hashlib
+import os
+import re
+import socket
+
+from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
+from lib import observe, trace
+from lib.rawtcp import MSS, SACK_PERMITTED, WINDOW_SCALE, RawTcp, timestamps
+from lib.segments import (answer_to, check_segments, full_payload, requests_of, slow_server)
+
+# client, LB outer, LB inner, RS; from one to the next only one changes
+MIXES = [tuple(bool((n ^ n >> 1) >> bit & 1) for bit in range(4)) for n in range(16)]
+ALL_ON, ALL_OFF = (True,) * 4, (False,) * 4
+MTUS = (9000, 9000), (9000, 1500), (1500, 9000)             # outer, inner
+TS = timestamps(1000)
+SYN_OPTIONS = MSS + SACK_PERMITTED + TS + WINDOW_SCALE
+
+
+def devices(t):
+    """Whose offloads a mix switches, in its order. A veth merges what it receives only if its
+    other end does not segment in hardware: so the switch's ports go with who is behind them."""
+    return (((t.client, 'eth0'),), ((t.lb, 'outer'),), ((t.lb, 'inner'), (t.switch, 'rs1')),
+            ((t.rs1, 'eth0'), (t.switch, 'lb')))
+
+
+def set_offloads(t, mix, before=(None,) * 4):
+    """Switch what differs from the mix before."""
+    for group, state, was in zip(devices(t), mix, before):
+        for host, device in group if state != was else ():
+            observe.offloads(host, device, state)
+
+
+def set_mtu(t, outer, inner):
+    """On both ends of the client's wire, and everywhere on the other."""
+    for host, names, mtu in ((t.client, ['eth0'], outer), (t.lb, ['outer'], outer),
+                             (t.switch, ['lb', 'rs1', 'rs2', 'inner'], inner),
+                             (t.lb, ['inner'], inner), (t.rs1, ['eth0'], inner)):
+        host.batch([f'link set {device} mtu {mtu}' for device in names])
+
+
+def count_big(t, outer, inner):
+    """From now on the LB counts what it receives above the MTU: GSO packets."""
+    t.lb.nft(f'''table inet big
+        delete table inet big
+        table inet big {{
+            counter requests {{ }}
+            counter replies {{ }}
+            chain pre {{
+                type filter hook prerouting priority -300
+                iif outer meta length > {outer} counter name requests
+                iif inner meta length > {inner} counter name replies
+            }}
+        }}''')
+
+
+def big(t):
+    """How many requests and how many replies were, since this was asked last."""
+    text = t.lb.run('nft reset counters table inet big').out
+    return [int(re.search(name + r' {\s*packets (\d+)', text)[1])
+            for name in ('requests', 'replies')]
+
+
+def exchange(blob):
+    """A server that reads to the FIN, answers with the sha256, and sends this."""
+    def serve(sock, _):
+        total = hashlib.sha256()
+        while True:
+            data = sock.recv(1 << 18)
+            if not data:
+                break
+            total.update(data)
+        sock.sendall(total.digest())
+        sock.sendall(blob)
+    return serve
+
+
+def both_ways(t, family, blob, what):
+    """The client sends the data and gets them back; nothing changes on the way."""
+    wanted, got = hashlib.sha256(blob).digest(), hashlib.sha256()
+    with t.client.connect(family.vip, 8000, timeout=60) as sock:
+        sock.sendall(blob)
+        sock.shutdown(socket.SHUT_WR)
+        data = read_until(sock, 32)
+        equal(data[:32], wanted, f'{what}: sha256 of the upload')
+        data, size = data[32:], 0
+        while data or size < len(blob):
+            got.update(data)
+            size += len(data)
+            data = sock.recv(1 << 18)
+            check(data or size == len(blob), f'{what}: ended after {size} bytes')
+    equal((size, got.digest()), (len(blob), wanted), f'{what}: size and sha256 of the download')
+
+
+def check_no_drops(t):
+    """The LB dropped nothing, and no connection came without its TOA."""
+    drops = {name: value for name, value in t.lb.fullnat_stats().items()
+             if value and (name.startswith('drop_') or name == 'conns_without_toa')}
+    equal(drops, {}, 'drops')
+
+
+def check_mix(t, family, mix, mtus, blob):
+    """Data both ways; the LB gets GSO packets exactly where somebody makes them: the sender's
+    device by segmenting late, or its own by merging."""
+    client, outer, inner, server = mix
+    what = f'client, outer, inner, RS: {mix}, MTUs {mtus}'
+    both_ways(t, family, blob, what)
+    equal([count > 0 for count in big(t)], [client or outer, server or inner],
+          f'{what}: GSO packets at the LB (requests, replies)')
+    check_no_drops(t)
+
+
+def every_mix(t, family, size):
+    """All mixes with the usual MTU, all on and all off with the other MTUs."""
+    family.fullnat(t)
+    blob = os.urandom(size)
+    server = t.rs1.peer_server(8000, family=family.af, handler=exchange(blob))
+    before, count = (None,) * 4, 0
+    for mtus in ((1500, 1500), *MTUS):
+        set_mtu(t, *mtus)
+        count_big(t, *mtus)
+        for mix in MIXES if mtus == (1500, 1500) else (ALL_ON, ALL_OFF):
+            set_offloads(t, mix, before)
+            check_mix(t, family, mix, mtus, blob)
+            before = mix
+            count += 1
+    equal({address for address, _ in server.clients}, {family.client}, 'clients')
+    equal((len(server.clients), t.lb.fullnat_stats()['conns_with_toa']), (count, count),
+          'connections, conns_with_toa')
+
+
+def test_mixes(t, family):
+    """256 kB each way in every mix."""
+    every_mix(t, family, 256 << 10)
+
+
+@long
+@limit(5400)
+def test_mixes_200_mb(t, family):
+    """200 MB each way in every mix."""
+    every_mix(t, family, 200 << 20)
+
+
+def merge(t, *, by_list):
+    """The LB's devices merge what they receive; by_list: they keep it as a list of packets,
+    where the kernel can."""
+    set_offloads(t, (False, True, True, False))
+    for device in ('outer', 'inner'):
+        t.lb.run(f'ethtool -K {device} rx-gro-list {"on" if by_list else "off"}')
+
+
+def collect(t):
+    """What is sent to the LB one by one waits there, so that it can be merged."""
+    t.lb.run('echo 200000000 > /sys/class/net/outer/gro_flush_timeout; '
+             'echo 1000 > /sys/class/net/outer/napi_defer_hard_irqs')
+
+
+def test_lists_both_ways(t, family):
+    """Bulk through an LB that keeps what it merges as lists (rx-gro-list; kernels before 6.10
+    know it for UDP only and merge TCP as ever)."""
+    family.fullnat(t)
+    blob = os.urandom(4 << 20)
+    t.rs1.peer_server(8000, family=family.af, handler=exchange(blob))
+    count_big(t, 1500, 1500)
+    for by_list in (False, True):
+        merge(t, by_list=by_list)
+        both_ways(t, family, blob, f'by_list {by_list}')
+        merged = big(t)
+        check(min(merged) > 100, f'by_list {by_list}: too little was merged: {merged}')
+    check_no_drops(t)
+
+
+def in_segments(peer, blob, size):
+    """Packets of 1500 bytes that can be merged: PSH only on the last."""
+    last = (len(blob) - 1) // size * size
+    for offset in range(0, len(blob), size):
+        peer.send('PA' if offset == last else 'A', TS, blob[offset:offset + size])
+
+
+def one_list(t, family, host, blob, size):
+    """A first request of segments with so much payload, merged by the LB. Returns how many
+    packets it received as one, how many it cut anew, and how many it copied for that."""
+    big(t)
+    before = t.lb.fullnat_stats()['toa_gso']
+    capture = t.rs1.capture(snaplen=65535)
+    peer = RawTcp(host, family.vip, 8000).connect(SYN_OPTIONS, TS)
+    with trace.Calls('__pskb_pull_tail', 'delta=%si:s32', 'delta > 1500') as calls:
+        in_segments(peer, blob, size)
+        wanted = answer_to(blob, peer.own)
+        equal(peer.read(len(wanted)), wanted, 'answer')
+        copied = [stack for stack in calls.stacks() if 'fnat_toa_insert' in stack]
+    packets, first_seq = requests_of(capture, family)
+    peer.reset()
+    check_segments(packets, peer.own, blob, first_seq, True)
+    return big(t)[0], t.lb.fullnat_stats()['toa_gso'] - before, len(copied)
+
+
+def test_lists_with_toa(t, family):
+    """A first request that the LB has merged into a list of packets: every segment that leaves
+    carries the TOA and fits. Where the segments have become too long for that their payload is
+    copied, and only there."""
+    full = full_payload(family, TS)
+    blob = os.urandom(6 * full)
+    slow_server(t, family, len(blob))
+    host = family.raw(t)
+    count_big(t, 1500, 1500)
+    for by_list in (False, True):
+        merge(t, by_list=by_list)
+        observe.offloads(t.lb, 'inner', False)      # so that a capture shows what a wire would
+        collect(t)
+        for size in (full, full - family.toa_length):
+            what = f'by_list {by_list}, {size} bytes'
+            merged, cut_anew, copied = one_list(t, family, host, blob, size)
+            check(merged, f'{what}: nothing was merged')
+            wanted = merged if size == full else 0
+            equal((cut_anew, copied), (wanted, wanted), f'{what}: cut anew, copied')
+    check_no_drops(t)

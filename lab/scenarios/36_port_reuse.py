@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Ports used again at a real server that still has their TIME_WAIT, by clients whose numbers
+and clocks run backwards; and what becomes of the clients' timestamps.
+
+Seen failing, each with a copy of the modules that was broken like this:
+
+"""
+import os
+
+from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
+from lib import observe
+from lib.rawtcp import MSS, SACK_PERMITTED, WINDOW_SCALE, RawTcp, timestamps
+
+PORT = 30000
+CONNECTIONS = 30
+START = 0x40000000
+
+
+def says_and_closes(sock, seen):
+    """A server that closes first: it keeps the TIME_WAIT."""
+    sock.sendall(f'{seen.peername[0]} {seen.peername[1]}\n'.encode())
+
+
+def short_connection(host, family, number, stamped):
+    """A connection from a host whose ISN and clock are far behind those of the one before: its
+    SYN is answered at once. The server closes, then the client. Returns the client."""
+    tsval = START - number * 100000
+    options = MSS + WINDOW_SCALE + b'\1'
+    stamp = timestamps(tsval) if stamped else b''
+    peer = RawTcp(host, family.vip, 8000, isn=(START - number * 50000000) & 0xffffffff)
+    peer.begin_anew(options + SACK_PERMITTED * stamped + stamp[2:], challenges=0)
+    peer.send('A', stamp)
+    line = f'{host.address} {peer.sport}\n'.encode()
+    equal(peer.read(len(line)), line, f'connection {number}: greeting')
+    fin = peer.expect(lambda p: 'F' in p.flags, what='the server\'s FIN')
+    peer.ack = (fin.seq + 1) & 0xffffffff
+    peer.send('FA', stamp)
+    peer.expect(lambda p: p.flags == 'A' and p.ack == peer.seq, what='the ACK of the FIN')
+    return peer.own
+
+
+def time_waits(host, family):
+    """Sockets that the host keeps in TIME_WAIT."""
+    table = host.proc_net('tcp6' if family.name == 'v6' else 'tcp')
+    return sum(line.split()[3] == '06' for line in table.splitlines()[1:])
+
+
+def through_one_port(t, family, mode, stamped):
+    """Many connections through one port of the LIP; stamped(number): has it timestamps? One SYN
+    each, and the first packet that comes is its SYN-ACK."""
+    family.few_ports(t, PORT, PORT, service_options=f'--timestamps {mode}')
+    t.lb.sysctl('net.ipv4.vs.fullnat_timeout_timewait', 300)   # nothing shall end by itself
+    server = t.rs1.peer_server(8000, family=family.af, handler=says_and_closes)
+    capture = t.rs1.capture()
+    host = family.raw(t)
+    asked = [short_connection(host, family, number, stamped(number))
+             for number in range(CONNECTIONS)]
+    equal(server.clients, asked, 'clients')
+    equal(time_waits(t.rs1, family), 1, 'TIME_WAITs of the server')
+    stats = t.lb.fullnat_stats()
+    equal((stats['conns'], stats['takeover_closed'], stats['conns_without_toa']),
+          (CONNECTIONS, CONNECTIONS - 1, 0), 'conns, takeover_closed, conns_without_toa')
+    packets = capture.packets()
+    equal({packet.source for packet in packets if packet.dst == family.rs1},
+          {(family.lip, PORT)}, 'sources at the server')
+    equal([str(packet) for packet in packets if 'R' in packet.flags], [], 'RSTs')
+    syns = [packet for packet in packets if packet.flags == 'S']
+    equal(len(syns), CONNECTIONS, 'SYNs')
+    check(all(0 < (after.seq - before.seq) & 0xffffffff < 1 << 31
+              for before, after in zip(syns, syns[1:])), 'the ISNs run backwards')
+    return syns
+
+
+def test_backwards_with_timestamps(t, family):
+    """ISNs and timestamps of each client are behind those of the one before."""
+    syns = through_one_port(t, family, 'rewrite', lambda number: True)
+    clock = [packet.timestamps[0] for packet in syns]
+    check(all((after - before) & 0xffffffff < 1 << 31 for before, after in zip(clock, clock[1:])),
+          f'the clock of the LIP runs backwards: {clock}')
+
+
+def test_backwards_without_timestamps(t, family):
+    """Only the sequence numbers tell new from old."""
+    through_one_port(t, family, 'rewrite', lambda number: False)
+
+
+def test_backwards_mixed(t, family):
+    """Clients with timestamps and without in turn: a TIME_WAIT with a clock gets a SYN without
+    one, and the other way round."""
+    through_one_port(t, family, 'rewrite', lambda number: number % 2)
+
+
+def test_backwards_stripped(t, family):
+    """The service takes the timestamps out."""
+    syns = through_one_port(t, family, 'strip', lambda number: True)
+    equal([str(packet) for packet in syns if packet.timestamps], [], 'SYNs with timestamps')
+
+
+def rewritten(outside, inside):
+    """The server has a clock of its own kind, the client is echoed what it has sent."""
+    sent = {packet.timestamps[0] for packet in outside if packet.dport == 8000}
+    echoed = {packet.timestamps[1] for packet in outside
+              if packet.sport == 8000 and 'R' not in packet.flags}
+    check(echoed <= sent, f'echoes of what nobody sent: {sorted(echoed - sent)[:3]}')
+    return not sent & {packet.timestamps[0] for packet in inside if packet.dport == 8000}
+
+
+def passed(outside, inside):
+    """What the client sends arrives, what is echoed as well."""
+    return ([packet.timestamps for packet in outside if packet.flags == 'S'] ==
+            [packet.timestamps for packet in inside if packet.flags == 'S'] and
+            {packet.timestamps for packet in inside} == {packet.timestamps for packet in outside})
+
+
+def stripped(outside, inside):
+    """The client offers them in its SYN, and that is all."""
+    return (all(packet.timestamps for packet in outside if packet.flags == 'S') and
+            not any(packet.timestamps for packet in outside if packet.flags != 'S') and
+            not any(packet.timestamps for packet in inside))
+
+
+def test_timestamps(t, family):
+    """What each mode does to a real client's timestamps, both ways, while data flow."""
+    observe.real_wire(t)
+    blob = os.urandom(100000)
+    for mode, holds in (('', rewritten), ('--timestamps rewrite', rewritten),
+                        ('--timestamps pass', passed), ('--timestamps strip', stripped)):
+        service = family.fullnat(t, service_options=mode)
+        server = t.rs1.peer_server(8000, family=family.af)
+        capture, outside = t.rs1.capture(), t.client.capture()
+        own, answer = t.client.ask(family.vip, 8000, blob)
+        check(answer == f'{own[0]} {own[1]}\n'.encode() + blob, f'{mode}: the echo differs')
+        equal(server.clients, [own], f'{mode}: clients')
+        packets = outside.packets(), capture.packets()
+        check(holds(*packets), f'{mode}: not {holds.__name__}')
+        server.close()
+        t.lb.run(f'ipvsadm -D {service}')
+    equal(t.lb.fullnat_stats()['conns_without_toa'], 0, 'conns_without_toa')
