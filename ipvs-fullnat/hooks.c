@@ -69,7 +69,23 @@ static bool may_begin_conn(const struct sk_buff *skb, u8 protocol, unsigned int 
 	if (protocol != IPPROTO_TCP)
 		return true;
 	th = skb_header_pointer(skb, thoff, sizeof(_th), &_th);
-	return th && th->syn && !th->ack;
+	return th && th->syn && !th->ack && !th->rst;
+}
+
+/*
+ * For a SYN ip_vs lets go of a connection that is closed, and then makes no new
+ * one if there is an RST in it as well: the local stack would get it.
+ */
+static bool would_be_nobodys(const struct sk_buff *skb, const struct fnat_flow *f,
+			     unsigned int thoff)
+{
+	struct tcphdr _th;
+	const struct tcphdr *th;
+
+	if (f->protocol != IPPROTO_TCP || !fnat_seam_is_closed(f->cp))
+		return false;
+	th = skb_header_pointer(skb, thoff, sizeof(_th), &_th);
+	return th && th->syn && th->rst;
 }
 
 static void maybe_reset(struct fnat_net *fn, const struct sk_buff *skb,
@@ -122,8 +138,11 @@ static unsigned int local_in_hook(void *priv, struct sk_buff *skb,
 	f = fnat_flow_find(fn->net, &t, &dir);
 	if (!f)
 		return unknown_packet(fn, skb, &t, thoff);
-	if (dir == FNAT_DIR_REQUEST)
+	if (dir == FNAT_DIR_REQUEST) {
+		if (unlikely(would_be_nobodys(skb, f, thoff)))
+			return fnat_drop(fn, skb, drop_malformed);
 		return NF_ACCEPT;	/* ip_vs comes next */
+	}
 	return fnat_reply(skb, f, thoff);
 }
 

@@ -182,6 +182,9 @@ unsigned int fnat_send(struct fnat_pkt *pkt, bool ipvs_done)
 		skb_clear_tstamp(skb);
 	/* what is too big has been refused; now nobody shall send ICMP errors to a LIP */
 	skb->ignore_df = 1;
+	/* it came in fragments, and leaves in segments: both at once IPv6 cannot do */
+	if (fnat_is_v6(af) && skb_is_gso(skb))
+		IP6CB(skb)->frag_max_size = 0;
 	NF_HOOK(af, NF_INET_LOCAL_OUT, pkt->fn->net, NULL, skb, NULL, pkt->dst->dev,
 		dst_output);
 	return NF_STOLEN;
