@@ -142,7 +142,8 @@ def test_fwmark(t, family):
         raise Failure('connected by a port that has no mark')
     except ConnectionRefusedError:
         pass
-    equal(observe.overview(t.lb)['service fwmark 7']['conns'], 20, 'conns of the service')
+    name = 'service fwmark 7' + (' ipv6' if family is V6 else '')
+    equal(observe.overview(t.lb)[name]['conns'], 20, 'conns of the service')
     chain.check()
     counted = t.lb.run('nft list counter inet marks invalid').out
     check('packets 0 ' in counted, f'invalid packets: {counted}')
