@@ -127,9 +127,9 @@ class Host(Namespace):
         """Start a server that tells who the client is; see servers.PeerServer."""
         return PeerServer(self, port, **options)
 
-    def capture(self, device='eth0', expression='ip or ip6', **options):
+    def capture(self, device='eth0', **options):
         """Start a capture; see capture.Capture."""
-        return Capture(self, device, expression, **options)
+        return Capture(self, device, **options)
 
 
 class Topology:
