@@ -67,8 +67,8 @@ def test_fuzz_smoke(t):
     seed = random_seed()
     result = fuzz(t, seed, SMOKE, 90)
     check_fuzzed(t, result)
-    again = [strangers.values(run(['fuzz-packets', '-s', str(one), '-n', str(SMOKE),
-                                   '-r', FLOWS]).out)['digest'] for one in (seed, seed + 1)]
+    again = [strangers.values(run([*strangers.replay_command(one, SMOKE), '-r', FLOWS]).out)
+             ['digest'] for one in (seed, seed + 1)]
     equal(again[0], result['digest'], 'digest of the same seed')
     check(again[1] != again[0], 'another seed makes the same packets')
 
