@@ -149,8 +149,11 @@ static void flip_bits(struct rng *r, uint8_t *p, unsigned int len)
 {
 	unsigned int i, flips = rng_range(r, 1, 8);
 
-	for (i = 0; i < flips && len; i++)
-		p[rng_below(r, len)] ^= (uint8_t)(1u << rng_below(r, 8));
+	for (i = 0; i < flips && len; i++) {
+		unsigned int at = rng_below(r, len);
+
+		p[at] ^= (uint8_t)(1u << rng_below(r, 8));
+	}
 }
 
 /* A packet that came to this side, as an error quotes it. */
@@ -279,7 +282,7 @@ static void make_ip(const struct mutator *m, struct rng *r, struct segment *s,
 		mutate_segment(r, s);
 	build(m, shot->side, s, f);
 	if (!frame_is_v4(f)) {
-		f->data[ETH_LEN + rng_below(r, 8)] = (uint8_t)rng_next(r);
+		rng_fill(r, f->data + ETH_LEN + rng_below(r, 8), 1);
 		return;
 	}
 	if (rng_percent(r, 60)) {
@@ -313,7 +316,7 @@ static uint8_t add_extensions(struct rng *r, struct frame *f, uint8_t next)
 			put16(header + 2, rng_percent(r, 60) ? 0 : (uint32_t)rng_next(r));
 		}
 		if (rng_percent(r, 10))
-			header[rng_below(r, 4)] = (uint8_t)rng_next(r);
+			rng_fill(r, header + rng_below(r, 4), 1);
 		frame_insert(f, ETH_LEN + IPV6_LEN, header, len);
 	}
 	return next;
@@ -419,7 +422,8 @@ static void swap_frames(struct frame *a, struct frame *b)
 static void make_fragments(const struct mutator *m, struct rng *r, struct segment *s,
 			   struct shot *shot)
 {
-	unsigned int count = rng_range(r, 2, SHOT_MAX - 1), from = 0, to, len, i;
+	unsigned int count = rng_range(r, 2, SHOT_MAX - 1), from = 0, to, len, offset, i;
+	bool more;
 	struct frame *whole = &shot->frames[SHOT_MAX - 1];
 
 	if (rng_percent(r, 40))
@@ -435,8 +439,9 @@ static void make_fragments(const struct mutator *m, struct rng *r, struct segmen
 		to = i == count - 1 ? len : from + 8 * rng_range(r, 1, 1 + len / 8 / count);
 		if (to > len)
 			to = len;
-		cut(whole, from, to, fragment_offset(r, from), to < len || rng_percent(r, 5),
-		    &shot->frames[i]);
+		offset = fragment_offset(r, from);
+		more = to < len || rng_percent(r, 5);
+		cut(whole, from, to, offset, more, &shot->frames[i]);
 		from = to;
 	}
 	shot->count = i;

@@ -1,6 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Hostile traffic, and honest connections beside it: mutated packets, floods, strangers at
-a local address.
+"""Hostile traffic, and honest connections beside it: mutated packets and floods.
+
+Seen failing:
+
+  with the module as it was before d7d0a8d (no room for the TOA of a SYN): fuzz_smoke
+  as it was before ee3117d (a GSO packet was fragmented): fuzz_packets, after 450 000
+  a SYN with RST handed to the stack: every_drop_counted
+  the newest half-open connection recycled instead of the oldest: oldest_half_open_first,
+    syn_flood
+  the real server not told of recycled connections: syn_flood (29 of 31, 11 SYNs sent again)
+  no limit of flows: flow_limit
+@MORE@
 """
 import os
 import re
@@ -67,8 +77,8 @@ def test_fuzz_smoke(t):
     seed = random_seed()
     result = fuzz(t, seed, SMOKE, 90)
     check_fuzzed(t, result)
-    again = [strangers.values(run(['fuzz-packets', '-s', str(one), '-n', str(SMOKE),
-                                   '-r', FLOWS]).out)['digest'] for one in (seed, seed + 1)]
+    again = [strangers.values(run([*strangers.replay_command(one, SMOKE), '-r', FLOWS]).out)
+             ['digest'] for one in (seed, seed + 1)]
     equal(again[0], result['digest'], 'digest of the same seed')
     check(again[1] != again[0], 'another seed makes the same packets')
 

@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """Local addresses and ports, many of them: ranges under traffic, full ones, what it costs
 to find a free port, and a million flows. The numbers are in docs/capacity.md.
+
+Seen failing, each with a copy of the module or of the expectation that was broken like this:
+
+  only one address of the pool is asked: full_address_next,
+    thousand_addresses_full_or_absent
+@MORE@
 """
 import re
 

@@ -72,10 +72,16 @@ def flood(service, mode, first, count, *, step=1, rate=0, timeout=60):
                              timeout=timeout).out)
 
 
+def replay_command(seed, count):
+    """The packets of fuzz_command(), which has added "-l FLOWS": with "-r FLOWS" they are
+    made again, without a network. No packet claims to come from an honest host."""
+    return ['fuzz-packets', '-s', str(seed), '-n', str(count),
+            '-p', ','.join((CLIENT, CLIENT2, RS1, RS2))]
+
+
 def fuzz_command(seed, count, services, flows, kinds=None):
     """See lab/fuzz/fuzz_packets.c."""
-    command = ['fuzz-packets', '-s', str(seed), '-n', str(count), '-l', flows,
-               '-w', ','.join(WIRES), '-p', ','.join((CLIENT, CLIENT2, RS1, RS2))]
+    command = [*replay_command(seed, count), '-l', flows, '-w', ','.join(WIRES)]
     for service in services:
         command += ['-v', service]
     return command + (['-k', kinds] if kinds else [])
