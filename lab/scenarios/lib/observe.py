@@ -85,6 +85,12 @@ def ipvs_state(host, port):
     return None
 
 
+def timeouts(lb, protocol='TCP'):
+    """[(state, seconds left)] of the connections that ip_vs has."""
+    found = re.findall(rf'^{protocol} +(\d+):(\d+) +(\w+)', lb.run('ipvsadm -Lcn').out, re.M)
+    return [(state, int(minutes) * 60 + int(seconds)) for minutes, seconds, state in found]
+
+
 def sum_of(name, stats):
     """A counter's sum over several dictionaries."""
     return sum(one[name] for one in stats)
