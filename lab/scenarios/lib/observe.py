@@ -6,7 +6,6 @@ import re
 import pcap
 
 from . import basics
-from .topology import LIP, VIP
 
 TOA_KINDS = (200, 253, 254)
 
@@ -163,9 +162,4 @@ def real_wire(t):
 
 def narrow_pool(t, port, first, last, servers):
     """A FULLNAT service with one local address and few ports."""
-    basics.run('modprobe toa')
-    t.add_lip(LIP)
-    t.lb.run(f'ipvsadm -A -t {VIP}:{port} -s rr --fullnat')
-    t.lb.run(f'ipvsadm -P -t {VIP}:{port} -z {LIP}:{first}-{last}')
-    for server in servers:
-        t.lb.run(f'ipvsadm -a -t {VIP}:{port} -r {server}:{port}')
+    t.fullnat(port, servers=servers, lip_ports=f'{first}-{last}')
