@@ -6,7 +6,6 @@ import re
 import pcap
 
 from . import basics
-from .topology import LIP, VIP
 
 TOA_KINDS = (200, 253, 254)
 
@@ -90,6 +89,12 @@ def ipvs_state(host, port):
     return None
 
 
+def timeouts(lb, protocol='TCP'):
+    """[(state, seconds left)] of the connections that ip_vs has."""
+    found = re.findall(rf'^{protocol} +(\d+):(\d+) +(\w+)', lb.run('ipvsadm -Lcn').out, re.M)
+    return [(state, int(minutes) * 60 + int(seconds)) for minutes, seconds, state in found]
+
+
 def sum_of(name, stats):
     """A counter's sum over several dictionaries."""
     return sum(one[name] for one in stats)
@@ -164,9 +169,4 @@ def real_wire(t):
 
 def narrow_pool(t, port, first, last, servers):
     """A FULLNAT service with one local address and few ports."""
-    basics.run('modprobe toa')
-    t.add_lip(LIP)
-    t.lb.run(f'ipvsadm -A -t {VIP}:{port} -s rr --fullnat')
-    t.lb.run(f'ipvsadm -P -t {VIP}:{port} -z {LIP}:{first}-{last}')
-    for server in servers:
-        t.lb.run(f'ipvsadm -a -t {VIP}:{port} -r {server}:{port}')
+    t.fullnat(port, servers=servers, lip_ports=f'{first}-{last}')

@@ -216,11 +216,12 @@ class Topology:
             self.lb.run(f'ip addr add {address}/24 dev inner')
 
     def fullnat(self, port=80, *, family=V4, servers=None, lips=None, scheduler='rr', vip=None,
-                service=None, weights=(), service_options='', lip_options='', toa=True):
+                service=None, weights=(), service_options='', lip_options='', toa=True,
+                lip_ports='', server_port=None):
         """Make VIP:port a FULLNAT service over the real servers, as an operator
         does: local addresses, service, pool, destinations; and toa.
         service: another name of it than -t VIP:port; lips: what is local already, and
-        prefixes, are not added to an interface."""
+        prefixes, are not added to an interface; lip_ports: "FIRST-LAST"."""
         if toa:
             basics.run('modprobe toa')
         service = service or family.service(port, vip)
@@ -229,8 +230,10 @@ class Topology:
         for lip in (family.lip,) if lips is None else lips:
             if f' {lip}/' not in present and '/' not in lip:
                 self.add_lip(lip)
-            self.lb.run(f'ipvsadm -P {service} -z {lip} {lip_options}')
+            ported = address_port(lip, lip_ports) if lip_ports else lip
+            self.lb.run(f'ipvsadm -P {service} -z {ported} {lip_options}')
         servers = servers or family.servers
         for server, weight in zip(servers, weights or [1] * len(servers)):
-            self.lb.run(f'ipvsadm -a {service} -r {address_port(server, port)} -w {weight}')
+            target = address_port(server, server_port or port)
+            self.lb.run(f'ipvsadm -a {service} -r {target} -w {weight}')
         return service
