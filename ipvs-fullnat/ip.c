@@ -219,6 +219,18 @@ bool fnat_ip_decrease_ttl(struct sk_buff *skb, u8 af, struct net *net)
 }
 
 /*
+ * What came in fragments leaves in segments. IPv6 before 6.12 would fragment such a
+ * GSO packet all the same, and warn.
+ */
+void fnat_ip_forget_fragments(struct sk_buff *skb, u8 af)
+{
+	if (fnat_is_v6(af))
+		IP6CB(skb)->frag_max_size = 0;
+	else
+		IPCB(skb)->frag_max_size = 0;
+}
+
+/*
  * Must the sender learn of a smaller MTU? What came in fragments leaves in
  * fragments of their size; IPv4 without DF is fragmented here.
  */

@@ -38,6 +38,7 @@ __sum16 fnat_ip_magic(const struct sk_buff *skb, u8 af, unsigned int len, u8 pro
 		      __wsum sum);
 void fnat_ip_set_len(struct sk_buff *skb, u8 af);
 bool fnat_ip_decrease_ttl(struct sk_buff *skb, u8 af, struct net *net);
+void fnat_ip_forget_fragments(struct sk_buff *skb, u8 af);
 bool fnat_ip_too_big(const struct sk_buff *skb, u8 af, unsigned int mtu);
 void fnat_ip_send_too_big(struct sk_buff *skb, u8 af, struct net *net, unsigned int mtu);
 

@@ -13,11 +13,13 @@
 static int udp_rewrite(struct fnat_pkt *pkt)
 {
 	struct fnat_csum csum;
+	int err;
 
 	if (pkt->skb->len < pkt->thoff + sizeof(struct udphdr))
 		return FNAT_DROP(drop_malformed);
-	if (!fnat_prepare(pkt, sizeof(struct udphdr), 0))
-		return FNAT_DROP(drop_nomem);
+	err = fnat_prepare(pkt, sizeof(struct udphdr), 0);
+	if (err)
+		return err;
 	fnat_csum_begin(pkt, sizeof(struct udphdr), &csum);
 	fnat_rewrite_addrs(pkt);
 	fnat_csum_end(pkt, sizeof(struct udphdr), &csum);
