@@ -56,6 +56,7 @@ static void portmap_free_rcu(struct rcu_head *rcu)
 
 	for (i = 0; i < FNAT_PORT_CHUNKS; i++)
 		kfree(pm->chunk[i]);
+	fnat_route_free(&pm->route);
 	kfree(pm);
 }
 
