@@ -187,6 +187,7 @@ unsigned int fnat_send(struct fnat_pkt *pkt, bool ipvs_done)
 	struct sk_buff *skb = pkt->skb;
 	u8 af = pkt->flow->af;
 
+	fnat_ip_new_ident(skb, af, pkt->fn->net);
 	fnat_ip_set_len(skb, af);
 	skb_dst_drop(skb);
 	skb_dst_set_noref(skb, pkt->dst);
