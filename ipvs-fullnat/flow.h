@@ -79,10 +79,11 @@ struct fnat_tcp {
 	u8 timestamps;		/* enum fnat_timestamps; constant */
 };
 
-/* See udp.c. Single bytes that only become true; no lock. */
+/* See udp.c. Single bytes, no lock: to miscount costs a port some time. */
 struct fnat_udp {
 	u8 answered;		/* the RS has sent something */
-	u8 stream;		/* and the client after that */
+	u8 stream;		/* and the client after that, or the RS more than it was asked */
+	u8 unanswered;		/* requests, 255 at most */
 };
 
 struct fnat_flow {

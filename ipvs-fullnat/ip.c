@@ -172,6 +172,23 @@ __sum16 fnat_ip_magic(const struct sk_buff *skb, u8 af, unsigned int len, u8 pro
 	return csum_tcpudp_magic(ip_hdr(skb)->saddr, ip_hdr(skb)->daddr, len, protocol, sum);
 }
 
+/*
+ * All clients of a LIP are one sender to the RS: with the identifications that they have
+ * chosen, fragments of two of them would become one datagram. Once the addresses are
+ * rewritten. (IPv6 fragments get new ones anyway.)
+ */
+void fnat_ip_new_ident(struct sk_buff *skb, u8 af, struct net *net)
+{
+	unsigned int segs = 1;
+
+	if (fnat_is_v6(af) ||
+	    (ip_hdr(skb)->frag_off & htons(IP_DF) && !IPCB(skb)->frag_max_size))
+		return;
+	if (skb_is_gso(skb))
+		segs = DIV_ROUND_UP(skb->len, skb_shinfo(skb)->gso_size);
+	__ip_select_ident(net, ip_hdr(skb), segs);
+}
+
 /* After changes of addresses or length. A packet merged beyond the field has 0 (BIG TCP). */
 void fnat_ip_set_len(struct sk_buff *skb, u8 af)
 {
@@ -216,6 +233,18 @@ bool fnat_ip_decrease_ttl(struct sk_buff *skb, u8 af, struct net *net)
 		return false;
 	ip_decrease_ttl(ip_hdr(skb));
 	return true;
+}
+
+/*
+ * What came in fragments leaves in segments. IPv6 before 6.12 would fragment such a
+ * GSO packet all the same, and warn.
+ */
+void fnat_ip_forget_fragments(struct sk_buff *skb, u8 af)
+{
+	if (fnat_is_v6(af))
+		IP6CB(skb)->frag_max_size = 0;
+	else
+		IPCB(skb)->frag_max_size = 0;
 }
 
 /*

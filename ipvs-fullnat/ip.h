@@ -36,8 +36,10 @@ void fnat_ip_set_addrs(void *iph, u8 af, const union nf_inet_addr *saddr,
 __wsum fnat_ip_addrs_sum(const void *iph, u8 af);
 __sum16 fnat_ip_magic(const struct sk_buff *skb, u8 af, unsigned int len, u8 protocol,
 		      __wsum sum);
+void fnat_ip_new_ident(struct sk_buff *skb, u8 af, struct net *net);
 void fnat_ip_set_len(struct sk_buff *skb, u8 af);
 bool fnat_ip_decrease_ttl(struct sk_buff *skb, u8 af, struct net *net);
+void fnat_ip_forget_fragments(struct sk_buff *skb, u8 af);
 bool fnat_ip_too_big(const struct sk_buff *skb, u8 af, unsigned int mtu);
 void fnat_ip_send_too_big(struct sk_buff *skb, u8 af, struct net *net, unsigned int mtu);
 

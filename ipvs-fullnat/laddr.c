@@ -180,6 +180,7 @@ static int spec_check(const struct fnat_net *fn, const struct fnat_laddr_spec *s
 		union nf_inet_addr a = addr_plus(spec->af, &spec->addr, i);
 		const struct fnat_laddr *laddr = fnat_laddr_find(fn, spec->af, &a);
 
+		cond_resched();	/* the hash chains of many large ranges are long */
 		if (laddr && laddr->pools &&
 		    (laddr->port_min != spec->port_min || laddr->port_max != spec->port_max)) {
 			NL_SET_ERR_MSG(extack,
@@ -248,6 +249,7 @@ int fnat_pool_add(struct fnat_net *fn, struct fnat_pool __rcu **poolp,
 
 		if (!laddr || !in_marked_pool(fn, laddr))
 			err = pool_append(fn, new, &count, spec->af, &a);
+		cond_resched();
 	}
 	new->count = count;
 	if (err || count == kept) {

@@ -56,6 +56,7 @@ static void portmap_free_rcu(struct rcu_head *rcu)
 
 	for (i = 0; i < FNAT_PORT_CHUNKS; i++)
 		kfree(pm->chunk[i]);
+	fnat_route_free(&pm->route);
 	kfree(pm);
 }
 
@@ -238,6 +239,11 @@ static unsigned int portmap_take_from(struct fnat_portmap *pm, struct fnat_flow 
 	return ntohs(victim->lport);
 }
 
+static unsigned long half_open_grace(const struct fnat_portmap *pm)
+{
+	return pm->key.protocol == IPPROTO_UDP ? FNAT_HALF_OPEN_GRACE_UDP : FNAT_HALF_OPEN_GRACE;
+}
+
 /* The victim is for port_alloc_in(), which tells the RS. */
 static unsigned int portmap_take_half_open(struct fnat_net *fn, struct fnat_portmap *pm,
 					   struct fnat_flow **recycled)
@@ -245,7 +251,7 @@ static unsigned int portmap_take_half_open(struct fnat_net *fn, struct fnat_port
 	struct fnat_flow *victim;
 
 	victim = list_first_entry_or_null(&pm->half_open_list, struct fnat_flow, port_list);
-	if (!victim || time_before(jiffies, victim->created + FNAT_HALF_OPEN_GRACE))
+	if (!victim || time_before(jiffies, victim->created + half_open_grace(pm)))
 		return 0;
 	fnat_stat_inc(fn, takeover_half_open);
 	*recycled = victim;

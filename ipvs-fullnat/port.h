@@ -27,9 +27,11 @@ struct fnat_pool;
 #define FNAT_PORT_CHUNKS	(65536 / FNAT_PORT_CHUNK)
 
 /* Half-open flows younger than this are never recycled: an honest client may
- * still be on its way to answer.
+ * still be on its way to answer. With UDP it is the RS whose answer may still
+ * come, and nothing in it would tell that it is not for the port's next client.
  */
-#define FNAT_HALF_OPEN_GRACE	(HZ / 4)
+#define FNAT_HALF_OPEN_GRACE		(HZ / 4)
+#define FNAT_HALF_OPEN_GRACE_UDP	(5 * HZ)
 
 enum fnat_port_state {
 	FNAT_PORT_NONE,		/* holds no port (any more) */

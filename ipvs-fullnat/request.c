@@ -128,7 +128,9 @@ static struct fnat_flow *request_flow(struct fnat_pkt *pkt, struct ip_vs_conn *c
 		return NULL;
 	}
 	f = fnat_seam_flow(cp);
-	if (!f) {
+	if (!f && !fnat_seam_is_bound(cp)) {
+		fnat_stat_inc(pkt->fn, drop_no_conn);
+	} else if (!f) {
 		f = flow_create(pkt, cp);
 		if (f)
 			fnat_seam_set_flow(cp, f);

@@ -69,19 +69,19 @@ static void put_rst(struct sk_buff *skb, const struct fnat_tuple *t, const struc
 				  csum_partial(th, sizeof(*th), 0));
 }
 
-/* Under RCU. Nobody misses an RST that cannot be sent. */
-static void send_rst(struct net *net, const struct fnat_tuple *t, const struct rst_numbers *n)
+/* Under RCU. False: it cannot be sent, and nobody misses it. */
+static bool send_rst(struct net *net, const struct fnat_tuple *t, const struct rst_numbers *n)
 {
 	struct dst_entry *dst = fnat_route_lookup(net, t->af, &t->saddr, &t->daddr, IPPROTO_TCP, 0);
 	struct sk_buff *skb;
 
 	if (!dst)
-		return;
+		return false;
 	skb = alloc_skb(LL_MAX_HEADER + sizeof(struct ipv6hdr) + sizeof(struct tcphdr),
 			GFP_ATOMIC);
 	if (!skb) {
 		dst_release(dst);
-		return;
+		return false;
 	}
 	skb_reserve(skb, LL_MAX_HEADER);
 	put_network_header(skb, t, dst);
@@ -91,6 +91,7 @@ static void send_rst(struct net *net, const struct fnat_tuple *t, const struct r
 	skb->ipvs_property = 1;
 	nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
 	NF_HOOK(t->af, NF_INET_LOCAL_OUT, net, NULL, skb, NULL, dst->dev, dst_output);
+	return true;
 }
 
 /**
@@ -143,9 +144,9 @@ void fnat_reset_half_open(struct fnat_net *fn, const struct fnat_flow *f)
 	fnat_flow_tuple(f, FNAT_DIR_REPLY, &t);
 	fnat_tuple_turn(&t);
 	rcu_read_lock();
-	send_rst(fn->net, &t, &n);
+	if (send_rst(fn->net, &t, &n))
+		fnat_stat_inc(fn, half_open_rst);
 	rcu_read_unlock();
-	fnat_stat_inc(fn, half_open_rst);
 }
 
 /**
@@ -174,6 +175,6 @@ void fnat_reset_unknown(struct fnat_net *fn, const struct sk_buff *skb,
 		n.ack_seq = ntohl(th->seq) + th->syn + th->fin + skb->len - thoff - th->doff * 4;
 	}
 	fnat_tuple_turn(&back);
-	send_rst(fn->net, &back, &n);
-	fnat_stat_inc(fn, unknown_rst);
+	if (send_rst(fn->net, &back, &n))
+		fnat_stat_inc(fn, unknown_rst);
 }

@@ -17,39 +17,54 @@
 #include "net.h"
 #include "xmit.h"
 
+/*
+ * A checksum that is still to be computed begins at our header, or is computed now. Of a
+ * GSO packet it cannot be: one that says otherwise (a virtual machine may) is nonsense.
+ */
+static int prepare_csum(const struct fnat_pkt *pkt)
+{
+	struct sk_buff *skb = pkt->skb;
+
+	skb_forward_csum(skb);
+	if (skb->ip_summed != CHECKSUM_PARTIAL || skb_checksum_start_offset(skb) == pkt->thoff)
+		return 0;
+	if (skb_is_gso(skb))
+		return FNAT_DROP(drop_malformed);
+	return skb_checksum_help(skb) ? FNAT_DROP(drop_nomem) : 0;
+}
+
 /**
  * fnat_prepare - make the headers of a packet linear, private and moveable
  * @pkt: the packet, not changed so far
  * @hdr_len: bytes of transport header, all present
  * @grow: by how much the transport header may grow
  *
- * False: no memory. Pointers into the packet are stale afterwards.
+ * Pointers into the packet are stale afterwards. Return: 0 or FNAT_DROP().
  */
-bool fnat_prepare(struct fnat_pkt *pkt, unsigned int hdr_len, unsigned int grow)
+int fnat_prepare(struct fnat_pkt *pkt, unsigned int hdr_len, unsigned int grow)
 {
 	struct sk_buff *skb = pkt->skb;
+	int err;
 
 	if (skb_ensure_writable(skb, pkt->thoff + hdr_len))
-		return false;
+		return FNAT_DROP(drop_nomem);
 	if (skb_cow_head(skb, LL_RESERVED_SPACE(pkt->dst->dev) + grow))
-		return false;
+		return FNAT_DROP(drop_nomem);
 	skb_set_transport_header(skb, pkt->thoff);
-	skb_forward_csum(skb);
-	if (skb->ip_summed == CHECKSUM_PARTIAL && skb_checksum_start_offset(skb) != pkt->thoff &&
-	    skb_checksum_help(skb))
-		return false;
+	err = prepare_csum(pkt);
+	if (err || !skb_is_gso(skb))
+		return err;
 
-	if (skb_is_gso(skb)) {
-		/* the shared info of a clone is not ours to change */
-		if (skb_unclone(skb, GFP_ATOMIC))
-			return false;
-		/* a packet merged into a list would get only some of our changes in
-		 * its other segments: DODGY makes the stack segment it anew
-		 */
-		skb_shinfo(skb)->gso_type |= SKB_GSO_DODGY;
-		skb_shinfo(skb)->gso_segs = 0;
-	}
-	return true;
+	/* the shared info of a clone is not ours to change */
+	if (skb_unclone(skb, GFP_ATOMIC))
+		return FNAT_DROP(drop_nomem);
+	/* a packet merged into a list would get only some of our changes in
+	 * its other segments: DODGY makes the stack segment it anew
+	 */
+	skb_shinfo(skb)->gso_type |= SKB_GSO_DODGY;
+	skb_shinfo(skb)->gso_segs = 0;
+	fnat_ip_forget_fragments(skb, pkt->flow->af);
+	return 0;
 }
 
 /* Where the checksum of the transport header is. */
@@ -172,6 +187,7 @@ unsigned int fnat_send(struct fnat_pkt *pkt, bool ipvs_done)
 	struct sk_buff *skb = pkt->skb;
 	u8 af = pkt->flow->af;
 
+	fnat_ip_new_ident(skb, af, pkt->fn->net);
 	fnat_ip_set_len(skb, af);
 	skb_dst_drop(skb);
 	skb_dst_set_noref(skb, pkt->dst);

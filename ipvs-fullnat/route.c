@@ -73,12 +73,15 @@ static bool entry_is_fresh(const struct fnat_route_entry *e)
 	return !e->dst->obsolete || e->dst->ops->check(e->dst, e->cookie);
 }
 
-static void entry_free_rcu(struct rcu_head *rcu)
+static void entry_free(struct fnat_route_entry *e)
 {
-	struct fnat_route_entry *e = container_of(rcu, struct fnat_route_entry, rcu);
-
 	dst_release(e->dst);
 	kfree(e);
+}
+
+static void entry_free_rcu(struct rcu_head *rcu)
+{
+	entry_free(container_of(rcu, struct fnat_route_entry, rcu));
 }
 
 /* Readers may still use the old one. Any context. */
@@ -127,6 +130,18 @@ bool fnat_route_is_local(const struct dst_entry *dst, u8 af)
 void fnat_route_clear(struct fnat_route *route)
 {
 	route_replace(route, NULL);
+}
+
+/*
+ * A grace period after fnat_route_clear() and the last use: what a reader that was
+ * already inside has put there since.
+ */
+void fnat_route_free(struct fnat_route *route)
+{
+	struct fnat_route_entry *e = rcu_dereference_protected(route->entry, true);
+
+	if (e)
+		entry_free(e);
 }
 
 /* Is the address one of this host? An AnyIP route (ip route add local ...) counts as well. */

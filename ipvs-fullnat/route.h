@@ -24,5 +24,6 @@ struct dst_entry *fnat_route_get(struct net *net, struct fnat_route *route, u8 a
 bool fnat_route_is_local(const struct dst_entry *dst, u8 af);
 bool fnat_route_addr_is_local(struct net *net, u8 af, const union nf_inet_addr *addr);
 void fnat_route_clear(struct fnat_route *route);
+void fnat_route_free(struct fnat_route *route);
 
 #endif

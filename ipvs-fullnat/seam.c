@@ -79,6 +79,23 @@ struct fnat_service *fnat_seam_service(const struct fnat_net *fn, const struct i
 	return fnat_service_get(fn, &key);
 }
 
+/*
+ * A destination that came late (ip_vs_try_bind_dest()) may make the connection another
+ * module's or plain NAT's: nobody would end its flow then. What else can be there is a
+ * small number of the FTP helper.
+ */
+static void drop_flow(struct ip_vs_conn *cp)
+{
+	if (likely(hlist_unhashed(&cp->c_list)))
+		return;
+	spin_lock_bh(&cp->lock);
+	if ((unsigned long)cp->app_data >= PAGE_SIZE) {
+		fnat_flow_free(cp->app_data);
+		cp->app_data = NULL;
+	}
+	spin_unlock_bh(&cp->lock);
+}
+
 static bool conn_is_ours(const struct fnat_net *fn, const struct ip_vs_conn *cp)
 {
 	/* a template makes no packets; without a client port it is FTP data */
@@ -145,8 +162,10 @@ static int fullnat_app_conn_bind(struct ip_vs_conn *cp)
 {
 	const struct fnat_net *fn = fnat_net(cp->ipvs->net);
 
-	if (!conn_is_ours(fn, cp))
+	if (!conn_is_ours(fn, cp)) {
+		drop_flow(cp);
 		return stock_app_conn_bind(cp);
+	}
 
 	if (cp->flags & IP_VS_CONN_F_ONE_PACKET) {
 		cp->packet_xmit = refuse_xmit;
@@ -239,6 +258,15 @@ void fnat_seam_fill_flow(struct fnat_flow *f, struct ip_vs_conn *cp)
 struct fnat_flow *fnat_seam_flow(struct ip_vs_conn *cp)
 {
 	return READ_ONCE(cp->app_data);
+}
+
+/*
+ * Will done_conn() end a flow of the connection? Not while ip_vs binds it anew. Under
+ * fnat_seam_lock().
+ */
+bool fnat_seam_is_bound(const struct ip_vs_conn *cp)
+{
+	return READ_ONCE(cp->app) == &fullnat_inc;
 }
 
 /* Serialise the making of a connection's flow. */

@@ -27,6 +27,7 @@ bool fnat_seam_has_conn(const struct fnat_net *fn, u8 af, const struct sk_buff *
 void fnat_seam_fill_flow(struct fnat_flow *f, struct ip_vs_conn *cp);
 struct net *fnat_seam_net(const struct ip_vs_conn *cp);
 struct fnat_flow *fnat_seam_flow(struct ip_vs_conn *cp);
+bool fnat_seam_is_bound(const struct ip_vs_conn *cp);
 void fnat_seam_lock(struct ip_vs_conn *cp);
 void fnat_seam_unlock(struct ip_vs_conn *cp);
 void fnat_seam_set_flow(struct ip_vs_conn *cp, struct fnat_flow *f);

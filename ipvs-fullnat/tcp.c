@@ -217,8 +217,9 @@ int fnat_tcp_request(struct fnat_pkt *pkt)
 		return FNAT_DROP(drop_malformed);
 	/* also a SYN on an accepted connection, which may begin it anew */
 	compose = h->syn || !READ_ONCE(f->tcp.accepted);
-	if (!fnat_prepare(pkt, hdr_len, compose ? FNAT_TOA_GROW_MAX : 0))
-		return FNAT_DROP(drop_nomem);
+	err = fnat_prepare(pkt, hdr_len, compose ? FNAT_TOA_GROW_MAX : 0);
+	if (err)
+		return err;
 	th = tcp_hdr(pkt->skb);
 	request_advances(f, th);
 	request_rewrite(pkt, th, hdr_len);
@@ -359,11 +360,13 @@ int fnat_tcp_reply(struct fnat_pkt *pkt)
 	unsigned int opts_len = hdr_len - sizeof(*th);
 	struct fnat_tcp_offsets off;
 	struct fnat_csum csum;
+	int err;
 
 	if (!hdr_len)
 		return FNAT_DROP(drop_malformed);
-	if (!fnat_prepare(pkt, hdr_len, 0))
-		return FNAT_DROP(drop_nomem);
+	err = fnat_prepare(pkt, hdr_len, 0);
+	if (err)
+		return err;
 	th = tcp_hdr(pkt->skb);
 	if (!reply_offsets(pkt, th, pkt->skb->len > pkt->thoff + hdr_len, &off))
 		return FNAT_DROP(drop_stale_reply);

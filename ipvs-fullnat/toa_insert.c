@@ -152,6 +152,7 @@ static int split(struct fnat_pkt *pkt, unsigned int mtu)
 		shinfo->gso_type = SKB_GSO_DODGY |
 			(fnat_is_v6(pkt->flow->af) ? SKB_GSO_TCPV6 : SKB_GSO_TCPV4);
 		shinfo->gso_segs = 0;
+		fnat_ip_forget_fragments(skb, pkt->flow->af);
 	}
 	checksum_set_partial(pkt);
 	fnat_stat_inc(pkt->fn, toa_split);

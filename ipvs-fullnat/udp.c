@@ -13,11 +13,13 @@
 static int udp_rewrite(struct fnat_pkt *pkt)
 {
 	struct fnat_csum csum;
+	int err;
 
 	if (pkt->skb->len < pkt->thoff + sizeof(struct udphdr))
 		return FNAT_DROP(drop_malformed);
-	if (!fnat_prepare(pkt, sizeof(struct udphdr), 0))
-		return FNAT_DROP(drop_nomem);
+	err = fnat_prepare(pkt, sizeof(struct udphdr), 0);
+	if (err)
+		return err;
 	fnat_csum_begin(pkt, sizeof(struct udphdr), &csum);
 	fnat_rewrite_addrs(pkt);
 	fnat_csum_end(pkt, sizeof(struct udphdr), &csum);
@@ -28,8 +30,14 @@ int fnat_udp_request(struct fnat_pkt *pkt)
 {
 	struct fnat_udp *udp = &pkt->flow->udp;
 
-	if (READ_ONCE(udp->answered) && !READ_ONCE(udp->stream))
-		WRITE_ONCE(udp->stream, true);
+	if (unlikely(!READ_ONCE(udp->stream))) {
+		u8 unanswered = READ_ONCE(udp->unanswered);
+
+		if (unanswered < U8_MAX)
+			WRITE_ONCE(udp->unanswered, unanswered + 1);
+		if (READ_ONCE(udp->answered))
+			WRITE_ONCE(udp->stream, true);
+	}
 	return udp_rewrite(pkt);
 }
 
@@ -37,15 +45,24 @@ int fnat_udp_reply(struct fnat_pkt *pkt)
 {
 	struct fnat_udp *udp = &pkt->flow->udp;
 
-	if (!READ_ONCE(udp->answered))
+	if (unlikely(!READ_ONCE(udp->stream))) {
+		u8 unanswered = READ_ONCE(udp->unanswered);
+
+		if (unanswered)
+			WRITE_ONCE(udp->unanswered, unanswered - 1);
+		else
+			WRITE_ONCE(udp->stream, true);
 		WRITE_ONCE(udp->answered, true);
+	}
 	return udp_rewrite(pkt);
 }
 
 /*
  * UDP does not say when it begins or ends. A request and its answer are most
  * likely all there is (DNS): the port may go to somebody who needs it. A client
- * that goes on after an answer has a conversation.
+ * that goes on after an answer has a conversation, and so has one to whom the RS
+ * sends more than was asked for (a subscription): the rest of it must not reach
+ * whoever would get the port.
  */
 enum fnat_port_state fnat_udp_port_state(const struct fnat_flow *f)
 {

@@ -50,7 +50,7 @@ struct fnat_csum {
 	unsigned int len;		/* of transport header and payload */
 };
 
-bool fnat_prepare(struct fnat_pkt *pkt, unsigned int hdr_len, unsigned int grow);
+int fnat_prepare(struct fnat_pkt *pkt, unsigned int hdr_len, unsigned int grow);
 void fnat_csum_begin(const struct fnat_pkt *pkt, unsigned int hdr_len, struct fnat_csum *csum);
 void fnat_csum_end(const struct fnat_pkt *pkt, unsigned int hdr_len, const struct fnat_csum *csum);
 void fnat_rewrite_addrs(const struct fnat_pkt *pkt);

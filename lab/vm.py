@@ -232,7 +232,10 @@ class Vm:
             # translates it while another rewrites it (jump labels, ftrace): both
             # then spin at it for ever. One thread for all processors is safe.
             accel[1] += ',thread=' + ('single' if self.cpus > 1 else 'multi')
-        command = ['qemu-system-x86_64', '-name', self.name, *accel, *BASE,
+        # The older machine's _PRT is a loop, which takes ACPI's interpreter longer than its
+        # limit (30 s) when every allocation is watched
+        machine = ['-machine', 'q35'] if run.kernel.is_debug else []
+        command = ['qemu-system-x86_64', '-name', self.name, *machine, *accel, *BASE,
                    '-m', str(self.memory), '-smp', str(self.cpus),
                    '-kernel', run.kernel.vmlinuz, '-initrd', run.kernel.initrd(),
                    '-append', ' '.join(append),

@@ -2,11 +2,13 @@
 """Where client, VIP, LIP and real servers may be: one subnet, behind routers, addresses on lo
 and by routes, services by mark and of all ports.
 """
+import ipaddress
 import os
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
 from lib.traffic import Chain, echo
+from lib.udp import UdpServer, ask_udp, udp_socket
 
 REDIRECTS = 'icmp[icmptype] == icmp-redirect or (icmp6 and ip6[40] == 137)'
 
@@ -24,7 +26,6 @@ def one_subnet(t, family):
     return vip
 
 
-@each(FAMILIES)
 def test_one_arm(t, family):
     """Client, VIP, LIP and real servers on one subnet: all goes through the LB both ways, and
     nobody is told of a shorter way."""
@@ -42,7 +43,6 @@ def test_one_arm(t, family):
     equal([str(packet) for capture in redirects for packet in capture.packets()], [], 'redirects')
 
 
-@each(FAMILIES)
 def test_server_behind_router(t, family):
     """Real servers in another subnet, which know the way to the LIPs and no other."""
     t.add_bridge('far')
@@ -58,7 +58,6 @@ def test_server_behind_router(t, family):
     equal(ttls, {62}, 'TTLs behind the LB and the router')
 
 
-@each(FAMILIES)
 def test_lip_on_lo(t, family):
     """LIPs of a subnet that is on no wire: addresses of lo, which the servers have a route to."""
     lips = [family.host(number, 9) for number in (1, 2)]
@@ -72,24 +71,37 @@ def test_lip_on_lo(t, family):
     equal(used, set(lips), 'local addresses used')
 
 
-@each(FAMILIES)
-def test_lip_by_local_route(t, family):
-    """AnyIP: a whole prefix is local by a route, and a pool by one declaration. Without the
-    route its addresses are none of ours; with it they are again."""
+def any_ip(t, family):
+    """A prefix of 256 addresses, local by a route; the servers know the way. Returns the prefix
+    and the route."""
     prefix = f'{family.host(0, 9)}/{family.host_length - 8}'
     route = f'{prefix} dev lo'
     t.lb.run(f'ip route add local {route}')
     for server in t.servers:
         server.batch([f'route add {prefix} via {family.lb_inner}'])
+    return prefix, route
+
+
+def local_lips(lb):
+    """How many local addresses the LB finds to be local."""
+    return sum(row['local'] for name, row in observe.overview(lb).items() if name[0] == 'l')
+
+
+def test_lip_by_local_route(t, family):
+    """AnyIP: a whole prefix is local by a route, and a pool by one declaration. Without the
+    route its addresses are none of ours; with it they are again."""
+    prefix, route = any_ip(t, family)
     t.fullnat(8000, family=family, lips=(prefix,))
     chain = Chain(t, 8000, family=family)
     chain.visits(family.vip, (8000,), 64)
     t.lb.run(f'ip route del local {route}')
+    until(lambda: local_lips(t.lb) == 0, what='no LIP is local')
     refused = t.client.run(f'nc -z -w 1 {family.vip} 8000', check=False)
     check(refused.rc, 'connected from a LIP that is not local')
     dropped = observe.drops(t.lb)
     equal(list(dropped), ['drop_no_laddr'], 'drops without the route')
     t.lb.run(f'ip route add local {route}')
+    until(lambda: local_lips(t.lb) == 256, what='all LIPs are local')
     chain.ask(family.vip, 8000)
     used = {lip for packets in chain.check(dropped) for lip, _ in observe.connections(packets)}
     check(len(used) > 32, f'65 connections from {len(used)} of 256 LIPs')
@@ -101,8 +113,8 @@ def mark_rules(family, mark, vips, ports):
     counter invalid {{ }}
     chain set_mark {{
         type filter hook prerouting priority mangle
-        {family.nft} daddr {{ {', '.join(vips)} }} tcp dport {{ {', '.join(map(str, ports))} }} \
-meta mark set {mark}
+        meta l4proto {{ tcp, udp }} {family.nft} daddr {{ {', '.join(vips)} }} \
+th dport {{ {', '.join(map(str, ports))} }} meta mark set {mark}
     }}
     chain strict {{
         type filter hook prerouting priority filter
@@ -115,7 +127,6 @@ meta mark set {mark}
 }}'''
 
 
-@each(FAMILIES)
 def test_fwmark(t, family):
     """One service for two VIPs and two ports, by a mark that nft sets; the servers see each
     at its own port. What is not marked is not balanced."""
@@ -131,14 +142,36 @@ def test_fwmark(t, family):
         raise Failure('connected by a port that has no mark')
     except ConnectionRefusedError:
         pass
-    equal(observe.overview(t.lb)['service fwmark 7']['conns'], 20, 'conns of the service')
+    name = 'service fwmark 7' + (' ipv6' if family is V6 else '')
+    equal(observe.overview(t.lb)[name]['conns'], 20, 'conns of the service')
     chain.check()
     counted = t.lb.run('nft list counter inet marks invalid').out
     check('packets 0 ' in counted, f'invalid packets: {counted}')
     equal(t.lb.run('conntrack -L 2>/dev/null').out, '', 'conntrack entries')
 
 
-@each(FAMILIES)
+def test_udp_by_mark(t, family):
+    """UDP under a mark, for two VIPs and two ports, from LIPs that are local by a route: each
+    answer comes from where the client had asked."""
+    vips, ports = (family.vip, family.vip.replace('80', '81')), (8000, 8001)
+    t.lb.batch([f'addr add {vips[1]}/{family.host_length} dev outer nodad'])
+    t.lb.nft(mark_rules(family, 7, vips, ports))
+    prefix, _ = any_ip(t, family)
+    t.fullnat(0, family=family, service=family.fwmark(7), lips=(prefix,))
+    servers = [[UdpServer(host, port, family) for port in ports] for host in t.servers]
+    for where in [(vip, port) for vip in vips for port in ports for _ in range(4)]:
+        with udp_socket(t.client, family) as sock:
+            equal(ask_udp(sock, where, b'abc'), b'cba', f'answer of {where}')
+    equal([[len(server.peers) for server in one] for one in servers], [[4, 4], [4, 4]],
+          'datagrams per server and port')
+    peers = {peer[0] for one in servers for server in one for peer in server.peers}
+    check(all(ipaddress.ip_address(peer) in ipaddress.ip_network(prefix) for peer in peers),
+          f'who asked the servers: {peers}')
+    check(len(peers) > 4, f'16 conns from {len(peers)} of 256 LIPs')
+    equal(observe.drops(t.lb), {}, 'drops')
+    equal(t.lb.run('conntrack -L 2>/dev/null').out, '', 'conntrack entries')
+
+
 def test_fwmark_persistence(t, family):
     """A persistent mark: a client meets the same server at every VIP and port."""
     ports = (8000, 8001)
@@ -151,7 +184,6 @@ def test_fwmark_persistence(t, family):
     chain.check()
 
 
-@each(FAMILIES)
 def test_all_ports(t, family):
     """A service of port 0: every port of the VIP leads to the same server for a client (such
     services are persistent); a port where nobody listens is refused by that server."""
@@ -170,7 +202,6 @@ def test_all_ports(t, family):
     equal(observe.drops(t.lb), {}, 'drops')
 
 
-@each(FAMILIES)
 def test_lip_shared_with_host(t, family):
     """The LB's only inner address, with a range of ports for us: the LB itself goes on talking
     and listening there."""
@@ -185,3 +216,16 @@ def test_lip_shared_with_host(t, family):
     equal(own[0], family.lb_inner, 'the LB as a client')
     equal(answer, f'{own[0]} {own[1]}\nx'.encode(), 'what the LB as a client is told')
     echo(visit.sock)
+
+
+def test_host_beside_lip(t, family):
+    """The LB itself, as a health checker does, talks to the real servers from its own address,
+    although the LIPs are on the same interface."""
+    t.fullnat(8000, family=family, lips=(family.lip, family.lip2))
+    chain = Chain(t, 8000, family=family)
+    for server, host in zip(family.servers, t.servers):
+        own, answer = t.lb.ask(server, 8000, b'x')
+        equal(own[0], family.lb_inner, 'the LB\'s address')
+        equal(answer, f'{own[0]} {own[1]}\nx'.encode(), f'answer of {host}')
+    equal(observe.drops(t.lb), {}, 'drops')
+    equal(chain.visits(family.vip, (8000,), 2), [1, 1], 'connections')

@@ -60,7 +60,6 @@ def check_silence(t, sock, payload):
         sock.settimeout(timeout)
 
 
-@each(FAMILIES)
 def test_input_rule_drops_client(t, family):
     """A rule at INPUT that drops a client's source: no new connection from there, and what
     exists stands still until the rule is gone. Other clients do not notice."""
@@ -96,7 +95,6 @@ def invalid_packets(t, tool):
     return sum(int(line[0]) for line in lines)
 
 
-@each(FAMILIES)
 def test_iptables_default_drop(t, family):
     """The usual rules of iptables, of both kinds: INPUT drops all but the VIP's port, and what
     conntrack calls invalid is dropped. No flow is harmed, however it ends."""
@@ -141,7 +139,6 @@ STATEFUL = '''table inet stateful {{
 }}'''
 
 
-@each(FAMILIES)
 def test_conntrack_and_masquerade_beside(t, family):
     """A stateful firewall, masquerading on both sides, and stock NAT with conntrack in the same
     LB (net.ipv4.vs.conntrack=1): NAT is tracked and masqueraded, FULLNAT is neither."""
@@ -172,7 +169,6 @@ def forwarded(router_captures):
             for capture in router_captures]
 
 
-@each(FAMILIES)
 def test_policy_routing(t, family):
     """Routes by source: the VIP's to the client, each LIP's by a router of its own, none in the
     main table. rp_filter=1. The rules change while connections live; then a mark, not the

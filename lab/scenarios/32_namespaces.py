@@ -32,7 +32,6 @@ def narrow(t, family):
     return Chain(t, 8000, family=family, capture=False)
 
 
-@each(FAMILIES)
 def test_same_addresses(t, family):
     """Two LBs with all addresses alike: 8 connections in each with the same client ports, and
     with all the local ports that there are; then different clients in both, at once."""
@@ -102,7 +101,6 @@ def doomed(t, family, number):
     return held, traffic
 
 
-@each(FAMILIES)
 def test_deleted_under_traffic(t, family):
     """An LB's namespace is deleted while it works: its flows are gone, its clients notice, those
     of the other LB do not; in the end the module unloads."""
@@ -122,7 +120,7 @@ def test_deleted_under_traffic(t, family):
     equal(steady.stop(), [], 'errors of the other LB')
     echo(visit.sock)
     reset(visit.sock)
-    until(lambda: flows(t.lb) == observe.overview(t.lb)[f'laddr {family.lip}']['conns'],
+    until(lambda: flows(t.lb) == observe.laddr(t.lb, family.lip)['conns'],
           what='no flow is left but those of the first LB')
     chain.check()
     run('ip netns del lb')

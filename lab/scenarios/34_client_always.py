@@ -4,6 +4,10 @@ the headers are, whatever connection had the tuple before.
 
 Seen failing, each with a copy of the modules that was broken like this:
 
+  no TOA on a packet with payload, nor on a SYN: fin_with_first_data, full_header, fast_open,
+    fast_open_client, defer_accept, syn_cookies
+  MPTCP and cookies not taken out of a SYN: mptcp
+  ISNs and timestamps not rewritten: syn_after_expiry, reuse_in_each_state
 """
 import socket
 import struct

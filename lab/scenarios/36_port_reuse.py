@@ -4,6 +4,7 @@ and clocks run backwards; and what becomes of the clients' timestamps.
 
 Seen failing, each with a copy of the modules that was broken like this:
 
+  ISNs and timestamps not rewritten: all
 """
 import os
 

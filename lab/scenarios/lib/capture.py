@@ -10,6 +10,8 @@ import pcap
 from . import basics
 
 MARK = b'lab: end of capture'
+# everything but neighbour discovery, which comes when it likes
+TRAFFIC = 'ip or (ip6 and not (icmp6 and ip6[40] >= 133 and ip6[40] <= 137))'
 MARK_TYPE = 0x88b5      # an ethertype for experiments
 
 
@@ -17,7 +19,7 @@ class Capture:
     """Captures on an interface from construction until stop()."""
     count = 0
 
-    def __init__(self, namespace, device='eth0', expression='ip or ip6', snaplen=256):
+    def __init__(self, namespace, device='eth0', expression=TRAFFIC, snaplen=256):
         Capture.count += 1
         self.namespace = namespace
         self.device = device

@@ -54,8 +54,9 @@ def ip_header(source, destination, length):
     pair = ipaddress.ip_address(source).packed + ipaddress.ip_address(destination).packed
     if ip_version(destination) == 6:
         return struct.pack('!IHBB', 6 << 28, length, socket.IPPROTO_TCP, 64) + pair
-    head = struct.pack('!BBHHHBBH', 0x45, 0, 20 + length, random.getrandbits(16), 0x4000,
-                       64, socket.IPPROTO_TCP, 0) + pair
+    # with DF the identification means nothing; GRO merges only if it does not jump
+    head = struct.pack('!BBHHHBBH', 0x45, 0, 20 + length, 0, 0x4000, 64, socket.IPPROTO_TCP,
+                       0) + pair
     return head[:10] + struct.pack('!H', pcap.checksum(head)) + head[12:]
 
 
@@ -68,6 +69,23 @@ def make_packet(source, destination, segment, *, partial=False, damage=0):
     check = (check + damage) & 0xffff
     segment = segment[:16] + struct.pack('!H', check) + segment[18:]
     return ip_header(source, destination, len(segment)) + segment
+
+
+def in_fragments(packet, size):
+    """The fragments of an IP packet, each with so many bytes of it (a multiple of 8)."""
+    version = packet[0] >> 4
+    header, body = packet[:20 if version == 4 else 40], packet[20 if version == 4 else 40:]
+    ident = random.getrandbits(32)
+    for offset in range(0, len(body), size):
+        part, more = body[offset:offset + size], offset + size < len(body)
+        if version == 6:
+            part = struct.pack('!BBHI', header[6], 0, offset | more, ident) + part
+            yield header[:4] + struct.pack('!HB', len(part), 44) + header[7:] + part
+            continue
+        head = (header[:2] + struct.pack('!HHH', 20 + len(part), ident & 0xffff,
+                                         more << 13 | offset >> 3)
+                + header[8:10] + bytes(2) + header[12:])
+        yield head[:10] + struct.pack('!H', pcap.checksum(head)) + head[12:] + part
 
 
 def device_mac(namespace, device):
@@ -159,10 +177,14 @@ class RawTcp:
         """Count what was sent."""
         self.seq = (self.seq + len(payload) + ('S' in flags) + ('F' in flags)) & 0xffffffff
 
-    def send(self, flags, options=b'', payload=b'', *, seq=None, ack=None, damage=0):
-        """Send a segment; unless `seq` is given it is the next one of the connection."""
+    def send(self, flags, options=b'', payload=b'', *, seq=None, ack=None, damage=0,
+             fragment=1 << 16):
+        """Send a segment; unless `seq` is given it is the next one of the connection.
+        fragment: bytes of it in each IP fragment."""
         segment = self.segment(flags, options, payload, seq, ack)
-        self.host.send(make_packet(self.host.address, self.remote[0], segment, damage=damage))
+        packet = make_packet(self.host.address, self.remote[0], segment, damage=damage)
+        for part in in_fragments(packet, fragment) if len(segment) > fragment else (packet,):
+            self.host.send(part)
         if seq is None:
             self.advance(flags, payload)
 

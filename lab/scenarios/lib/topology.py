@@ -127,9 +127,9 @@ class Host(Namespace):
         """Start a server that tells who the client is; see servers.PeerServer."""
         return PeerServer(self, port, **options)
 
-    def capture(self, device='eth0', expression='ip or ip6', **options):
+    def capture(self, device='eth0', **options):
         """Start a capture; see capture.Capture."""
-        return Capture(self, device, expression, **options)
+        return Capture(self, device, **options)
 
 
 class Topology:
@@ -208,17 +208,20 @@ class Topology:
         return router
 
     def add_lip(self, address=LIP):
-        """Give the LB a local address on its inner interface."""
-        length = 64 if ':' in address else 24
-        self.lb.run(f'ip addr add {address}/{length} dev inner'
-                    + (' nodad' if ':' in address else ''))
+        """Give the LB a local address on its inner interface: one that the LB itself does not
+        talk from. A second IPv4 address of a subnet is never chosen, an IPv6 one may be."""
+        if ':' in address:
+            self.lb.run(f'ip addr add {address}/64 dev inner nodad preferred_lft 0')
+        else:
+            self.lb.run(f'ip addr add {address}/24 dev inner')
 
     def fullnat(self, port=80, *, family=V4, servers=None, lips=None, scheduler='rr', vip=None,
-                service=None, weights=(), service_options='', lip_options='', toa=True):
+                service=None, weights=(), service_options='', lip_options='', toa=True,
+                lip_ports='', server_port=None):
         """Make VIP:port a FULLNAT service over the real servers, as an operator
         does: local addresses, service, pool, destinations; and toa.
         service: another name of it than -t VIP:port; lips: what is local already, and
-        prefixes, are not added to an interface."""
+        prefixes, are not added to an interface; lip_ports: "FIRST-LAST"."""
         if toa:
             basics.run('modprobe toa')
         service = service or family.service(port, vip)
@@ -227,8 +230,10 @@ class Topology:
         for lip in (family.lip,) if lips is None else lips:
             if f' {lip}/' not in present and '/' not in lip:
                 self.add_lip(lip)
-            self.lb.run(f'ipvsadm -P {service} -z {lip} {lip_options}')
+            ported = address_port(lip, lip_ports) if lip_ports else lip
+            self.lb.run(f'ipvsadm -P {service} -z {ported} {lip_options}')
         servers = servers or family.servers
         for server, weight in zip(servers, weights or [1] * len(servers)):
-            self.lb.run(f'ipvsadm -a {service} -r {address_port(server, port)} -w {weight}')
+            target = address_port(server, server_port or port)
+            self.lb.run(f'ipvsadm -a {service} -r {target} -w {weight}')
         return service

@@ -3,8 +3,9 @@
 import socket
 import threading
 
-from . import basics
-from .topology import address_port
+from . import basics, observe
+
+LINK_HEADER = 14
 
 
 class UdpServer:
@@ -54,12 +55,23 @@ def ask_udp(sock, where, data, again=1):
     raise basics.Failure('not reached')
 
 
-def udp_service(t, family, port, servers=None, lip_ports=None):
-    """A FULLNAT service for UDP, as an operator types it."""
-    service = family.service(port, protocol='udp')
-    t.add_lip(family.lip)
-    t.lb.run(f'ipvsadm -A {service} -s rr --fullnat')
-    lip = family.lip if lip_ports is None else address_port(family.lip, '%u-%u' % lip_ports)
-    t.lb.run(f'ipvsadm -P {service} -z {lip}')
-    for server in servers or family.servers:
-        t.lb.run(f'ipvsadm -a {service} -r {address_port(server, port)}')
+def udp_service(t, family, port, **options):
+    """A FULLNAT service for UDP, as an operator types it; see Topology.fullnat."""
+    return t.fullnat(port, family=family, service=family.service(port, protocol='udp'), toa=False,
+                     **options)
+
+
+def udp_header(capture, family, payload):
+    """The UDP header of the first datagram with this payload that was captured."""
+    for frame in observe.frames(capture):
+        if payload in frame:
+            return frame[LINK_HEADER + family.header:][:8]
+    raise basics.Failure(f'no datagram has {payload!r}')
+
+
+def received(sock):
+    """What comes: a datagram, or 'refused' for the error that says that nobody listens."""
+    try:
+        return sock.recv(100)
+    except ConnectionRefusedError:
+        return 'refused'
