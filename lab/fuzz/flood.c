@@ -7,8 +7,9 @@
  * The first four are NAMESPACE:DEVICE, SERVICE is PROTOCOL/VIP:PORT/RS:PORT. MODE is
  * "make" (whole handshakes, also the RS's end), "speak" (the RS's end also sends a
  * byte, which proves that it has accepted), or TCP flags like "S", "R", "A": one
- * packet for each client that nobody answers, "D" among them for four bytes of data. FIRST, COUNT and STEP are numbers
- * of invented clients, RATE is packets per second at most. Prints "name value" lines.
+ * packet for each client that nobody answers, "D" among them for four bytes of
+ * data. FIRST, COUNT and STEP are numbers of invented clients, RATE is packets
+ * per second at most. Prints "name value" lines.
  */
 #include <stdio.h>
 #include <stdlib.h>

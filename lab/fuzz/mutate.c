@@ -40,7 +40,7 @@ static uint32_t near(struct rng *r, uint32_t value)
 }
 
 /* The next packet of the flow from this side, by its right addresses and numbers. */
-static void next_segment(struct rng *r, const struct flow *flow, enum side side,
+static void next_segment(struct rng *r, const struct flow *flow, enum from side,
 			 struct segment *s)
 {
 	bool client = side == SIDE_CLIENT;
@@ -64,7 +64,7 @@ static void mutate_segment(struct rng *r, struct segment *s)
 		s->options_len = random_tcp_options(r, s->options);
 }
 
-static void build(const struct mutator *m, enum side side, const struct segment *s,
+static void build(const struct mutator *m, enum from side, const struct segment *s,
 		  struct frame *f)
 {
 	frame_begin(f, m->gateway[side], m->mac[side], s->src.family);
@@ -110,7 +110,7 @@ static void lie_in_header(struct rng *r, struct frame *f)
 }
 
 static void make_transport(const struct mutator *m, struct rng *r, struct segment *s,
-		     struct shot *shot)
+			   struct shot *shot)
 {
 	mutate_segment(r, s);
 	build(m, shot->side, s, &shot->frames[0]);
@@ -158,7 +158,7 @@ static void flip_bits(struct rng *r, uint8_t *p, unsigned int len)
 
 /* A packet that came to this side, as an error quotes it. */
 static unsigned int make_quote(const struct mutator *m, struct rng *r, const struct segment *s,
-			       enum side side, struct frame *quote)
+			       enum from side, struct frame *quote)
 {
 	struct segment received = *s;
 	unsigned int len, header;

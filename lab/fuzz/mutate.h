@@ -8,7 +8,7 @@
 
 #define SHOT_MAX	6	/* frames: a packet in fragments */
 
-enum side {
+enum from {
 	SIDE_CLIENT,
 	SIDE_SERVER,
 };
@@ -38,7 +38,7 @@ struct mutator {
 
 /* One mutated packet, whole or in fragments. */
 struct shot {
-	enum side side;
+	enum from side;
 	enum kind kind;
 	unsigned int count;
 	struct frame frames[SHOT_MAX];
