@@ -1,8 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
 """ICMP errors and path MTU.
 
-Seen failing: translated_* with translate() left out of icmp.c; path_mtu_* with
-fnat_ip_too_big() always false; udp_* with the quoted UDP checksum left as it is.
+Seen failing, each with a copy of the module that was broken like this:
+
+  what is too big never refused: path_mtu_*
+  no room for the TOA in what the client is told: path_mtu_to_rs_v4
+  less than 1280 told to an IPv6 client: least_mtu
+  the quoted packet not translated: translated_*
+  the checksum of errors not verified: translated_*_v4
+  room for a TOA that is not due any more: translated_to_client_v4
+  any quoted number believed, or the LB learns no MTU: translated_to_client_v6
+  the quoted UDP checksum left as it is: udp_quotes_*; the server's port quoted: udp_quotes_v4
+  the TTL neither checked nor lowered: time_exceeded_*
 """
 import os
 import re
@@ -11,7 +20,8 @@ import struct
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
-from lib.udp import UdpServer, ask_udp, udp_service, udp_socket
+from lib.traffic import greeted
+from lib.udp import UdpServer, ask_udp, udp_header, udp_service, udp_socket
 
 import pcap
 
@@ -19,7 +29,6 @@ import pcap
 TOO_BIG = {V4: (socket.IPPROTO_ICMP, 3, 4), V6: (socket.IPPROTO_ICMPV6, 2, 0)}
 UNREACHABLE = {V4: (3, 3), V6: (1, 4)}          # port unreachable: type, code
 SMALL = {V4: 1200, V6: 1290}
-FRAME = 14
 
 
 def icmp_socket(host, family):
@@ -52,13 +61,20 @@ def quote(family, source, destination, seq):
     return head + struct.pack('!HHI', source[1], destination[1], seq & 0xffffffff)
 
 
-def too_big(family, mtu, quoted):
-    """The ICMP message; of ICMPv6 the kernel computes the checksum."""
+def too_big(family, mtu, quoted, damage=0):
+    """The ICMP message; of ICMPv6 the kernel computes the checksum. damage: bits to flip in it."""
     _, kind, code = TOO_BIG[family]
     message = struct.pack('!BBHI', kind, code, 0, mtu) + quoted
     if family is V6:
         return message
-    return message[:2] + struct.pack('!H', pcap.checksum(message)) + message[4:]
+    return message[:2] + struct.pack('!H', pcap.checksum(message) ^ damage) + message[4:]
+
+
+def told_mtus(family, capture):
+    """The MTUs that the captured errors tell, in order."""
+    proto, *kind = TOO_BIG[family]
+    return [struct.unpack('!I', packet.payload[4:8])[0] for packet in capture.packets()
+            if packet.proto == proto and list(packet.payload[:2]) == kind]
 
 
 def parse_error(family, sock):
@@ -77,14 +93,23 @@ def parse_error(family, sock):
             (socket.inet_ntop(family.af, addresses[size:]), dport), rest)
 
 
+def send_errors(host, family, address, mtu, quoted):
+    """Send "too big", before that a damaged one where a raw socket can do so (of ICMPv6 the
+    kernel computes the checksum). Returns how many of those."""
+    sender = icmp_socket(host, family)
+    damaged = 1 if family is V4 else 0
+    for damage in [0x0101] * damaged + [0]:
+        sender.sendto(too_big(family, mtu, quoted, damage), (address, 0))
+    return damaged
+
+
 def greeted_connection(t, family):
     """A connection that rs1 has greeted, what the client's and the server's side captured."""
     family.fullnat(t)
     t.rs1.peer_server(8000, family=family.af)
     outer, inner = t.client.capture(), t.rs1.capture()
     sock = t.client.connect(family.vip, 8000)
-    own = sock.getsockname()
-    read_until(sock, len(f'{own[0]} {own[1]}\n'))
+    greeted(sock)
     return sock, outer.packets(), inner.packets()
 
 
@@ -127,103 +152,99 @@ def test_path_mtu_to_client(t, family):
 
 
 def test_path_mtu_to_rs(t, family):
-    """The LB's inner side takes less: the client learns it, with room for the TOA at first."""
+    """The LB's inner side takes less: the client learns it, with room for the TOA, which its
+    first data carry."""
     t.lb.run('ip link set inner mtu 1300')
+    watched = t.client.capture()
     upload(t, family, os.urandom(1 << 20))
     check(t.lb.fullnat_stats()['icmp_toobig_client'] >= 1, 'the client was told')
-    learnt = path_mtu(t.client, family.vip)
-    check(learnt in (1300, 1300 - family.toa_length), f'{learnt}')
+    equal(told_mtus(family, watched)[0], 1300 - family.toa_length, 'the first MTU told')
+    equal(path_mtu(t.client, family.vip), 1300 - family.toa_length, "the client's path MTU")
     equal(t.lb.fullnat_stats()['conns_without_toa'], 0, 'connections without TOA')
 
 
 def test_least_mtu(t):
     """No client over IPv6 is told of an MTU below 1280: segments are split instead."""
     t.lb.run('ip link set inner mtu 1280')
+    watched = t.client.capture()
     upload(t, V6, os.urandom(1 << 18))
+    equal(set(told_mtus(V6, watched)), {1280}, 'MTUs told')
     equal(path_mtu(t.client, VIP_V6), 1280, "the client's path MTU")
     stats = t.lb.fullnat_stats()
     equal((stats['conns_without_toa'], stats['conns_with_toa']), (0, 1), 'without, with TOA')
 
 
 def test_translated_to_rs(t, family):
-    """An error of the client's side reaches the RS as one about its own packet."""
+    """An error of the client's side reaches the RS as one about its own packet; one that
+    arrived damaged does not."""
     sock, outer, inner = greeted_connection(t, family)
     reply = next(p for p in outer if p.payload_len and p.source == (family.vip, 8000))
     sent = next(p for p in inner if p.payload_len and p.source == (family.rs1, 8000))
     listening = icmp_socket(t.rs1, family)
     # of the next packet: a host does not believe errors about what is acknowledged
     seq = reply.seq + reply.payload_len
-    error = too_big(family, SMALL[family], quote(family, reply.source, reply.destination, seq))
-    icmp_socket(t.client, family).sendto(error, (family.vip, 0))
+    quoted = quote(family, reply.source, reply.destination, seq)
+    damaged = send_errors(t.client, family, family.vip, SMALL[family], quoted)
     equal(parse_error(family, listening),
           (family.lip, TOO_BIG[family][1:], SMALL[family], sent.source, sent.destination, seq),
           'the error at the RS')
     until(lambda: path_mtu(t.rs1, family.lip) == SMALL[family], 10, 'the RS has learnt the MTU')
-    equal(t.lb.fullnat_stats()['icmp_to_rs'], 1, 'icmp_to_rs')
+    stats = t.lb.fullnat_stats()
+    equal((stats['icmp_to_rs'], stats['drop_malformed']), (1, damaged), 'translated, refused')
     sock.close()
 
 
 def test_translated_to_client(t, family):
     """An error of the RS's side reaches the client as one about its own packet, and the
-    LB itself learns the path's MTU. One that quotes a number out of thin air does neither."""
+    LB itself learns the path's MTU. One that quotes a number out of thin air, or arrived
+    damaged, does neither."""
     sock, outer, inner = greeted_connection(t, family)
     sent = next(p for p in outer if p.flags == 'A' and p.dst == family.vip)
     request = next(p for p in inner if p.toa)
     listening, sender = icmp_socket(t.client, family), icmp_socket(t.rs1, family)
     forged = quote(family, request.source, request.destination, request.seq + (1 << 30))
     sender.sendto(too_big(family, SMALL[family] - 5, forged), (family.lip, 0))
-    error = too_big(family, SMALL[family],
-                    quote(family, request.source, request.destination, request.seq))
-    sender.sendto(error, (family.lip, 0))
+    quoted = quote(family, request.source, request.destination, request.seq)
+    damaged = send_errors(t.rs1, family, family.lip, SMALL[family], quoted)
     equal(parse_error(family, listening),
-          (family.vip, TOO_BIG[family][1:], SMALL[family], sent.source, sent.destination, sent.seq),
+          (family.vip, TOO_BIG[family][1:], SMALL[family], sent.source, sent.destination,
+           sent.seq),
           'the error at the client')
     equal(path_mtu(t.lb, f'{family.rs1} from {family.lip}'), SMALL[family],
           "the LB's path MTU to the RS")
     stats = t.lb.fullnat_stats()
-    equal((stats['icmp_to_client'], stats['drop_malformed']), (1, 1), 'translated, refused')
+    equal((stats['icmp_to_client'], stats['drop_malformed']), (1, 1 + damaged),
+          'translated, refused')
     sock.close()
-
-
-def udp_header(frames, source_port):
-    """The UDP header of the captured datagram from this port."""
-    for frame in frames:
-        for size in (20, 40):
-            at = FRAME + size
-            if frame[at:at + 2] == struct.pack('!H', source_port):
-                return frame[at:at + 8]
-    raise Failure(f'no datagram from port {source_port}')
 
 
 def test_udp_quotes(t, family):
     """Errors about datagrams, of either side, quote the datagram as its sender has sent it,
     its checksum too."""
-    udp_service(t, family, 5300, servers=(family.rs1,))
+    udp_service(t, family, 5300, servers=(family.rs1,), server_port=5353)
     observe.real_wire(t)
-    outer, inner = t.client.capture(), t.rs1.capture()
+    outer = t.client.capture()
     listening = icmp_socket(t.client, family), icmp_socket(t.rs1, family)
     with udp_socket(t.client, family) as sock:
         own = sock.getsockname()[:2]
         sock.sendto(b'question', (family.vip, 5300))
         # nobody listens there: its error is about the request
-        source, kind, _, quoted_source, quoted_destination, rest = parse_error(family, listening[0])
-        equal((source, kind, quoted_source, quoted_destination),
+        source, kind, _, *quoted, rest = parse_error(family, listening[0])
+        equal((source, kind, *quoted),
               (family.vip, UNREACHABLE[family], own, (family.vip, 5300)), 'error at the client')
-        equal(struct.pack('!I', rest), udp_header(observe.frames(outer), own[1])[4:],
+        equal(struct.pack('!I', rest), udp_header(outer, family, b'question')[4:],
               'length and checksum quoted to the client')
-        server = UdpServer(t.rs1, 5300, family)
+        server = UdpServer(t.rs1, 5353, family)
         inner = t.rs1.capture()
         equal(ask_udp(sock, (family.vip, 5300), b'again'), b'niaga', 'answer')
     # the client is gone: its host's error is about the reply
     local = server.peers[0]
     with t.rs1:
         server.sock.sendto(b'more', local)
-    source, kind, _, quoted_source, quoted_destination, rest = parse_error(family, listening[1])
-    equal((source, kind, quoted_source, quoted_destination),
-          (family.lip, UNREACHABLE[family], (family.rs1, 5300), local), 'error at the RS')
-    replies = [frame for frame in observe.frames(inner) if frame.endswith(b'more')
-               or b'more' in frame[FRAME + family.header + 8:FRAME + family.header + 12]]
-    equal(struct.pack('!I', rest), udp_header(replies, 5300)[4:],
+    source, kind, _, *quoted, rest = parse_error(family, listening[1])
+    equal((source, kind, *quoted),
+          (family.lip, UNREACHABLE[family], (family.rs1, 5353), local), 'error at the RS')
+    equal(struct.pack('!I', rest), udp_header(inner, family, b'more')[4:],
           'length and checksum quoted to the RS')
 
 
@@ -237,7 +258,6 @@ def test_time_exceeded(t, family):
     listening = icmp_socket(t.client, family)
     sock = t.client.socket(family.af)
     sock.setsockopt(level, option, 1)
-    sock.settimeout(60)
     sock.setblocking(False)
     sock.connect_ex((family.vip, 8000))
     source, kind, *_ = parse_error(family, listening)
@@ -248,7 +268,5 @@ def test_time_exceeded(t, family):
     sock.setsockopt(level, option, 2)
     sock.settimeout(30)
     sock.connect((family.vip, 8000))
-    own = sock.getsockname()[:2]
-    equal(read_until(sock, len(f'{own[0]} {own[1]}\n')), f'{own[0]} {own[1]}\n'.encode(), 'greeting')
-    equal(server.clients, [own], 'clients')
+    equal(server.clients, [greeted(sock)], 'clients')
     sock.close()

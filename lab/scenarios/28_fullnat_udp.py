@@ -22,8 +22,6 @@ from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wil
 from lib import observe
 from lib.udp import UdpServer, ask_udp, received, udp_header, udp_service, udp_socket
 
-import pcap
-
 PORT, SERVER_PORT = 5300, 5353
 
 
@@ -174,14 +172,14 @@ def test_timeouts(t, family):
     def timeouts():
         return [left for _, left in observe.timeouts(t.lb, 'UDP')]
 
-    service(t, family, servers=(family.rs1,))
+    name = service(t, family, servers=(family.rs1,))
     UdpServer(t.rs1, SERVER_PORT, family)
     with udp_socket(t.client, family) as sock:
         ask_udp(sock, (family.vip, PORT), b'query')
         check(20 <= timeouts()[0] <= 30, f'after an exchange: {timeouts()}')
         ask_udp(sock, (family.vip, PORT), b'talk')
         check(290 - 20 <= timeouts()[0] <= 300, f'of a conversation: {timeouts()}')
-    t.lb.run(f'ipvsadm -E {family.service(PORT, protocol="udp")} -s rr --fullnat --conn-timeout 60')
+    t.lb.run(f'ipvsadm -E {name} -s rr --fullnat --conn-timeout 60')
     with udp_socket(t.client, family) as sock:
         for _ in range(2):
             ask_udp(sock, (family.vip, PORT), b'talk')
