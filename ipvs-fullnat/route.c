@@ -138,7 +138,7 @@ void fnat_route_clear(struct fnat_route *route)
  */
 void fnat_route_free(struct fnat_route *route)
 {
-	struct fnat_route_entry *e = rcu_dereference_protected(route->entry, true);
+	struct fnat_route_entry *e = unrcu_pointer(xchg(&route->entry, NULL));
 
 	if (e)
 		entry_free(e);
