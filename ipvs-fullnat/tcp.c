@@ -23,6 +23,12 @@
 /* How far the first packets may be ahead of the RS's ISN and still be the first. */
 #define FNAT_FIRST_WINDOW	BIT(20)
 
+/*
+ * No SYN-ACK offers a larger window. An RS that has answered one SYN refuses another
+ * inside of it with an RST; outside it sends an ACK, and the client begins anew.
+ */
+#define FNAT_SYN_WINDOW		BIT(17)
+
 /* RFC 7323: no window is larger. */
 #define FNAT_MAX_WINDOW		BIT(30)
 
@@ -104,24 +110,35 @@ void fnat_tcp_flow_offsets(struct fnat_flow *f)
 	tcp->tsval += tcp->off.ts;
 }
 
+/* Another SYN on a live connection. Under the flow's lock. */
+static void make_pending(struct fnat_flow *f, u32 isn, const u8 *opts, unsigned int opts_len)
+{
+	struct fnat_tcp *tcp = &f->tcp;
+	struct fnat_tcp_offsets *off = &tcp->pending_off;
+	u32 tsval = 0;
+
+	tcp->pending_has_tsval = fnat_tcp_options_tsval(opts, opts_len, &tsval);
+	choose_offsets(f, isn, tcp->pending_has_tsval, tsval, off);
+	/* the clock takes 8 ms to leave the window of the former SYN */
+	if (seq_within(isn + off->seq, tcp->client_isn + tcp->off.seq, FNAT_SYN_WINDOW))
+		off->seq += FNAT_SYN_WINDOW;
+	tcp->pending_isn = isn;
+	tcp->pending_tsval = tsval + off->ts;
+	tcp->has_pending = true;
+}
+
 /* The offsets for a SYN: committed, pending, or new ones that become pending. */
 static void syn_offsets(struct fnat_pkt *pkt, u32 isn, const u8 *opts, unsigned int opts_len,
 			struct fnat_tcp_offsets *off)
 {
 	struct fnat_tcp *tcp = &pkt->flow->tcp;
-	u32 tsval = 0;
 
 	spin_lock_bh(&pkt->flow->lock);
 	if (tcp->client_isn == isn) {
 		*off = tcp->off;
 	} else {
 		if (!tcp->has_pending || tcp->pending_isn != isn) {
-			tcp->pending_has_tsval = fnat_tcp_options_tsval(opts, opts_len, &tsval);
-			choose_offsets(pkt->flow, isn, tcp->pending_has_tsval, tsval,
-				       &tcp->pending_off);
-			tcp->pending_isn = isn;
-			tcp->pending_tsval = tsval + tcp->pending_off.ts;
-			tcp->has_pending = true;
+			make_pending(pkt->flow, isn, opts, opts_len);
 			fnat_stat_inc(pkt->fn, syn_pending);
 		}
 		*off = tcp->pending_off;

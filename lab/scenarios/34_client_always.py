@@ -7,7 +7,7 @@ Seen failing, each with a copy of the modules that was broken like this:
   no TOA on a packet with payload, nor on a SYN: fin_with_first_data, full_header, fast_open,
     fast_open_client, defer_accept, syn_cookies
   MPTCP and cookies not taken out of a SYN: mptcp
-  ISNs and timestamps not rewritten: syn_after_expiry, reuse_in_each_state
+  ISNs and timestamps not rewritten: reuse_in_each_state
 """
 import socket
 import struct
@@ -218,29 +218,32 @@ def test_syn_cookies(t, family):
             equal(peer.read(len(wanted)), wanted, f'{flags}: answer')
             peer.reset()
             clients.append(peer.own)
-    equal(observe.tcp_counters(t.rs1)['SyncookiesRecv'], len(clients), 'valid cookies')
+    # more when this machine is so slow that a client sends again what is only on its way
+    cookies = observe.tcp_counters(t.rs1)['SyncookiesRecv']
+    check(cookies >= len(clients), f'{cookies} valid cookies of {len(clients)} clients')
     check_all_named(t, server, capture, clients)
 
 
 def test_syn_after_expiry(t, family):
     """The half-open entry has expired when the SYN comes again: a new flow, through another
-    port, or through the same one, at which the server still knows the first SYN."""
+    port, or through the same one, at which the server has been told to forget the first."""
     service = family.fullnat(t)
     server = t.rs1.peer_server(8000, family=family.af)
     capture = t.rs1.capture()
-    for state in ('synrecv', 'close'):
-        t.lb.sysctl(f'net.ipv4.vs.fullnat_timeout_{state}', 1)
+    t.lb.sysctl('net.ipv4.vs.fullnat_timeout_close', 1)
     host = family.raw(t)
     clients = []
-    for challenges in (0, 1):
-        if challenges:
+    for same_port in (False, True):
+        if same_port:
             t.lb.run(f'ipvsadm -Q {service} -z {family.lip}; '
                      f'ipvsadm -P {service} -z {family.with_ports(30000, 30000)}')
+        t.lb.sysctl('net.ipv4.vs.fullnat_timeout_synrecv', 1)
         first = RawTcp(host, family.vip, 8000)
         first.syn(SYN_OPTIONS)
         until(lambda: 'flows_all_namespaces 0\n' in t.lb.proc_net('ip_vs_fullnat'), what='expiry')
+        t.lb.sysctl('net.ipv4.vs.fullnat_timeout_synrecv', 30)
         again = RawTcp(host, family.vip, 8000, sport=first.sport, isn=first.isn)
-        equal(again.begin_anew(SYN_OPTIONS), challenges, 'ACKs for the first SYN')
+        again.begin_anew(SYN_OPTIONS, challenges=0)
         again.send('A', TS)
         equal(again.read(len(greeting(again.own))), greeting(again.own), 'greeting')
         again.send('PA', TS, b'x')
@@ -253,6 +256,32 @@ def test_syn_after_expiry(t, family):
           'conns_with_toa, conns_without_toa')
     named = [packet.toa for packet in capture.packets() if packet.toa]
     equal(named, clients, 'clients named on the wire')
+
+
+def test_two_syns_at_once(t, family):
+    """Another SYN in the same moment: the server refuses neither. It challenges the second one,
+    the client's RST makes it forget the first, and the second sent again is answered."""
+    server, capture = served(t, family)
+    host = family.raw(t)
+    clients = []
+    for _ in range(5):
+        old = RawTcp(host, family.vip, 8000)
+        new = RawTcp(host, family.vip, 8000, sport=old.sport)
+        old.send('S', SYN_OPTIONS, seq=old.isn)
+        new.send('S', SYN_OPTIONS, seq=new.isn)
+        answer = new.expect(lambda p: p.flags != 'SA', what='an answer to the second SYN')
+        equal((answer.flags, answer.ack), ('A', (old.isn + 1) & 0xffffffff), 'answer')
+        new.send('R', seq=answer.ack)
+        new.begin_anew(SYN_OPTIONS, challenges=0)
+        new.send('A', TS)
+        wanted = greeting(new.own)
+        equal(new.read(len(wanted)), wanted, 'greeting')
+        new.reset()
+        clients.append(new.own)
+    equal(server.clients, clients, 'clients')
+    refused = [str(p) for p in capture.packets() if p.src == family.rs1 and 'R' in p.flags]
+    equal(refused, [], 'RSTs of the server')
+    equal(t.lb.fullnat_stats()['conns_without_toa'], 0, 'conns_without_toa')
 
 
 def syn_recv(peer):
@@ -325,7 +354,7 @@ def reuse(t, family, host, state, distance):
     new = RawTcp(host, family.vip, 8000, sport=old.sport, isn=(old.isn + distance) & 0xffffffff)
     stamp = timestamps(5000 + distance)
     syn_options = MSS + SACK_PERMITTED + stamp + WINDOW_SCALE
-    challenges = new.begin_anew(syn_options, STATES[state])
+    challenges = new.begin_anew(syn_options, STATES[state], old)
     check(challenges == STATES[state], f'{name}: {challenges} ACKs of the former connection')
     new.send('A', stamp)
     wanted = greeting(new.own)

@@ -224,13 +224,18 @@ class RawTcp:
         self.seq = answer.ack
         return answer
 
-    def begin_anew(self, options=MSS, challenges=1):
+    def begin_anew(self, options=MSS, challenges=1, former=None):
         """The SYN of a host that does not know that its tuple is in use: an ACK that is none
         of its SYN's is answered by an RST, and then by the SYN again (at once; a host waits for
-        its timer). Returns how many such ACKs came, `challenges` at most."""
+        its timer). Returns how many such ACKs came, `challenges` at most. `former`: the other
+        connection of the tuple, whose ACKs that are late are not meant for this one."""
+        def answers(packet):
+            return packet.flags in ('SA', 'RA') or packet.flags == 'A' and (
+                not former or packet.seq == former.ack)
+
         for number in range(challenges + 1):
             self.send('S', options, seq=self.isn)
-            answer = self.expect(lambda p: p.flags in ('A', 'SA', 'RA'), what='answer to the SYN')
+            answer = self.expect(answers, what='an answer to the SYN')
             if answer.flags == 'SA':
                 basics.equal(answer.ack, (self.isn + 1) & 0xffffffff, 'the SYN-ACK\'s number')
                 self.synack(answer)
