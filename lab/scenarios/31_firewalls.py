@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """Beside firewalls, conntrack, NAT and policy routing: what a rule forbids stays forbidden, all
 else passes.
+
+Seen failing with a copy of the modules that was broken like this:
+
+  the client's port in the TOA off by one: all
+
+and conntrack_and_masquerade_beside_v6 with a LIP that the LB may talk from (no preferred_lft 0).
 """
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe

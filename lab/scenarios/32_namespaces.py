@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Several load balancers in one kernel: nothing of one shows in the other, and one that goes
 takes all that it has along, whatever it is doing.
+
+Seen failing with a copy of the modules that was broken like this:
+
+  the client's port in the TOA off by one: all
 """
 import concurrent.futures
 import os

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """What the stock ip_vs decides holds for FULLNAT: schedulers, weights, thresholds,
 persistence, servers that go, client ports that come again.
+
+Seen failing, each with a copy of the modules that was broken like this:
+
+  the client's port in the TOA off by one: all but quiesced_during_handshake
+  a flow whose conn is expiring still counts as a twin: quiesced_during_handshake
 """
 import glob
 import os
