@@ -238,6 +238,9 @@ int fnat_tcp_request(struct fnat_pkt *pkt)
 	if (err)
 		return err;
 	th = tcp_hdr(pkt->skb);
+	/* where fnat_prepare() puts a checksum is the sender's choice, also in here */
+	if (th->doff * 4 != hdr_len)
+		return FNAT_DROP(drop_malformed);
 	request_advances(f, th);
 	request_rewrite(pkt, th, hdr_len);
 	if (!compose)

@@ -10,7 +10,11 @@ Seen failing:
     syn_flood
   the real server not told of recycled connections: syn_flood (29 of 31, 11 SYNs sent again)
   no limit of flows: flow_limit
-@MORE@
+  as it was before the length of a TCP header was checked again after fnat_prepare():
+    fuzz_packets, after 550 000 (an oops in fnat_toa_insert())
+  replayed without -p, so that a source is another now and then: fuzz_smoke
+Not seen failing yet: syn_with_data_on_live_connection, fragmented_ipv6_request (their bugs
+  were, by the fuzzer), syn_flood_of_a_whole_address, which has not been run at all.
 """
 import os
 import re

@@ -6,7 +6,11 @@ Seen failing, each with a copy of the module or of the expectation that was brok
 
   only one address of the pool is asked: full_address_next,
     thousand_addresses_full_or_absent
-@MORE@
+  the first address is asked first, always: ranges_under_traffic
+  the first free port looked for bit by bit from the lowest: allocation_cost measured 5.0,
+    12.6 and 15.2 us; twice the first is the bound since then
+Not seen failing yet: thousand_addresses, connections_per_second*.
+Begun, and not finished on a busy host: million_flows.
 """
 import re
 
@@ -162,8 +166,8 @@ def allocation_cost(t, ports):
     cost['last'] = pool.cost(1)
     cost['full'] = pool.cost()
     print(f'# {ports} ports, microseconds: {cost}', flush=True)
-    check(cost['90 %'] < 4 * cost['empty'], 'at 90 %')
-    check(cost['99 %'] < 4 * cost['empty'], 'at 99 %')
+    check(cost['90 %'] < 2 * cost['empty'], 'at 90 %')
+    check(cost['99 %'] < 2 * cost['empty'], 'at 99 %')
     # a port is taken over from a half-open connection: that ends it, and the RS is told
     check(cost['full'] < 20 * cost['empty'], 'when all are in use')
     check(cost['last'] < 100 * cost['empty'], 'the last one')
