@@ -8,6 +8,10 @@ Seen failing, each with a copy of the modules that was broken like this:
     fast_open_client, defer_accept, syn_cookies
   MPTCP and cookies not taken out of a SYN: mptcp
   ISNs and timestamps not rewritten: reuse_in_each_state
+  the server not told of a half-open connection that expired: syn_after_expiry, whose second SYN
+    got a challenge
+  a pending SYN in the window of the one before: reuse_in_each_state (refused, by chance); that
+    is what two_syns_at_once is for, which has been seen passing only
 """
 import socket
 import struct

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Bad networks: the right client for every connection, and no slower than NAT.
 
-Seen failing, each with a copy of the modules that was broken like this:
-
+Seen failing, with a copy of the modules that puts no TOA on a packet with payload: 300_clients.
+The long ones have not been run to their end yet.
 """
 import concurrent.futures
 import os
