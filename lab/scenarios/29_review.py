@@ -52,7 +52,7 @@ def silent_server(t, family, port):
 def test_udp_subscription(t, family):
     """One request, many datagrams back: however short of ports the LB is, all of them reach
     who has asked for them, and nobody else."""
-    udp_service(t, family, 5300, servers=(family.rs1,), lip_ports=(30000, 30003))
+    udp_service(t, family, 5300, servers=(family.rs1,), lip_ports='30000-30003')
     server = silent_server(t, family, 5300)
     with udp_socket(t.client, family) as subscriber:
         subscriber.sendto(b'subscribe', (family.vip, 5300))
@@ -75,7 +75,7 @@ def test_udp_subscription(t, family):
 def test_udp_late_answer(t, family):
     """A server thinks for a second while others want the client's port: they are refused, and
     its answer reaches the client."""
-    udp_service(t, family, 5300, servers=(family.rs1,), lip_ports=(30000, 30000))
+    udp_service(t, family, 5300, servers=(family.rs1,), lip_ports='30000-30000')
     server = silent_server(t, family, 5300)
     with udp_socket(t.client, family) as first, udp_socket(t.client, family) as second:
         first.sendto(b'hard question', (family.vip, 5300))
