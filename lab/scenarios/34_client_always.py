@@ -246,6 +246,8 @@ def test_syn_after_expiry(t, family):
         first.syn(SYN_OPTIONS)
         until(lambda: 'flows_all_namespaces 0\n' in t.lb.proc_net('ip_vs_fullnat'), what='expiry')
         t.lb.sysctl('net.ipv4.vs.fullnat_timeout_synrecv', 30)
+        while host.receive(0.05):
+            pass            # SYN-ACKs that were sent again before the expiry
         again = RawTcp(host, family.vip, 8000, sport=first.sport, isn=first.isn)
         again.begin_anew(SYN_OPTIONS, challenges=0)
         again.send('A', TS)

@@ -140,7 +140,7 @@ def test_their_layouts(t):
     name there: the LIP is shown, and it is counted."""
     run('modprobe toa')
     for wire in (V4, V6):
-        t.rs1.peer_server(8000, family=wire.socket, speaks_first=False)
+        t.rs1.peer_server(8000, family=wire.af, speaks_first=False)
     t.rs1.peer_server(8001, dual_stack=True, speaks_first=False)
     hosts = {wire.name: RawHost(t.lb, 'inner', THEIR_LIPS[wire.name], t.rs1, 'eth0')
              for wire in (V4, V6)}

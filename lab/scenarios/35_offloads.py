@@ -27,8 +27,8 @@ SYN_OPTIONS = MSS + SACK_PERMITTED + TS + WINDOW_SCALE
 def devices(t):
     """Whose offloads a mix switches, in its order. A veth merges what it receives only if its
     other end does not segment in hardware: so the switch's ports go with who is behind them."""
-    return (((t.client, 'eth0'),), ((t.lb, 'outer'),), ((t.lb, 'inner'), (t.switch, 'rs1')),
-            ((t.rs1, 'eth0'), (t.switch, 'lb')))
+    return (((t.client, 'eth0'),), ((t.lb, 'outer'),), ((t.lb, 'inner'), (t.switch, 'rs1-inner')),
+            ((t.rs1, 'eth0'), (t.switch, 'lb-inner')))
 
 
 def set_offloads(t, mix, before=(None,) * 4):
@@ -41,7 +41,7 @@ def set_offloads(t, mix, before=(None,) * 4):
 def set_mtu(t, outer, inner):
     """On both ends of the client's wire, and everywhere on the other."""
     for host, names, mtu in ((t.client, ['eth0'], outer), (t.lb, ['outer'], outer),
-                             (t.switch, ['lb', 'rs1', 'rs2', 'inner'], inner),
+                             (t.switch, ['lb-inner', 'rs1-inner', 'rs2-inner', 'inner'], inner),
                              (t.lb, ['inner'], inner), (t.rs1, ['eth0'], inner)):
         host.batch([f'link set {device} mtu {mtu}' for device in names])
 
