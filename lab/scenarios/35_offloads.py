@@ -173,7 +173,8 @@ def test_lists_both_ways(t, family):
         merge(t, by_list=by_list)
         both_ways(t, family, blob, f'by_list {by_list}')
         merged = big(t)
-        check(min(merged) > 100, f'by_list {by_list}: too little was merged: {merged}')
+        # 2900 segments each way; the more are merged at once, the fewer packets these are
+        check(min(merged) > 45, f'by_list {by_list}: too little was merged: {merged}')
     check_no_drops(t)
 
 
