@@ -27,6 +27,9 @@ from lib.rawtcp import RawTcp, make_packet
 
 FLOWS = '/lab/fuzz-flows'       # on the host: a panic leaves it there
 SMOKE = 20000
+# Every push sees the same packets; make fuzz-packets takes others each time
+SMOKE_SEED, TRANSPORT_SEED = 1565294809, 4035704731
+
 # What fuzzed packets are dropped for, whatever the seed
 EXPECTED_DROPS = ('drop_no_conn', 'drop_no_flow', 'drop_malformed', 'drop_ttl')
 FIRST_PORT = 30000
@@ -78,7 +81,7 @@ def check_fuzzed(t, result):
 
 def test_fuzz_smoke(t):
     """A short run of the packet fuzzer; the same seed makes the same packets again."""
-    seed = random_seed()
+    seed = SMOKE_SEED
     result = fuzz(t, seed, SMOKE, 90)
     check_fuzzed(t, result)
     again = [strangers.values(run([*strangers.replay_command(one, SMOKE), '-r', FLOWS]).out)
@@ -157,7 +160,7 @@ def test_every_drop_counted(t):
     t.add_lip(LIP)
     services = fuzzed_services(t)
     t.lb.nft(COUNTING)
-    seed = random_seed()
+    seed = TRANSPORT_SEED
     print(f'# seed {seed}', flush=True)
     run(strangers.fuzz_command(seed, 10000, services, FLOWS, 'transport'), timeout=90)
     arrived, left = counted(t, 'arrived'), counted(t, 'left')
