@@ -17,6 +17,7 @@ import struct
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
+from lib.servers import digest_of_rest
 
 BULK = 20 << 20
 
@@ -55,13 +56,7 @@ def served(t, port=8000, **options):
 
 def digest_of_stream(sock, _):
     """A server that answers with the sha256 of what it was sent, after the FIN."""
-    total = hashlib.sha256()
-    while True:
-        data = sock.recv(1 << 18)
-        if not data:
-            break
-        total.update(data)
-    sock.sendall(total.hexdigest().encode())
+    sock.sendall(digest_of_rest(sock).hexdigest().encode())
 
 
 def check_no_drops(t):

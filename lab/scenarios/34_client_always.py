@@ -302,11 +302,16 @@ def established(peer):
     equal(peer.read(len(wanted)), wanted, 'greeting of the first connection')
 
 
+def client_closes(peer):
+    """The client's FIN, and the server's ACK of it."""
+    peer.send('FA', TS)
+    peer.expect(lambda p: p.flags == 'A' and p.ack == peer.seq, what='the ACK of the FIN')
+
+
 def close_wait(peer):
     """The client has closed, the server has not."""
     established(peer)
-    peer.send('FA', TS)
-    peer.expect(lambda p: p.flags == 'A' and p.ack == peer.seq, what='the ACK of the FIN')
+    client_closes(peer)
 
 
 def fin_wait(peer):
@@ -321,8 +326,7 @@ def fin_wait(peer):
 def time_wait(peer):
     """Both have closed, the server first."""
     fin_wait(peer)
-    peer.send('FA', TS)
-    peer.expect(lambda p: p.flags == 'A' and p.ack == peer.seq, what='the ACK of the FIN')
+    client_closes(peer)
 
 
 def close(peer):

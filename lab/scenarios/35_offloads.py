@@ -15,6 +15,7 @@ from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wil
 from lib import observe, trace
 from lib.rawtcp import MSS, SACK_PERMITTED, WINDOW_SCALE, RawTcp, timestamps
 from lib.segments import (answer_to, check_segments, full_payload, requests_of, slow_server)
+from lib.servers import digest_of_rest
 
 # client, LB outer, LB inner, RS; from one to the next only one changes
 MIXES = [tuple(bool((n ^ n >> 1) >> bit & 1) for bit in range(4)) for n in range(16)]
@@ -71,13 +72,7 @@ def big(t):
 def exchange(blob):
     """A server that reads to the FIN, answers with the sha256, and sends this."""
     def serve(sock, _):
-        total = hashlib.sha256()
-        while True:
-            data = sock.recv(1 << 18)
-            if not data:
-                break
-            total.update(data)
-        sock.sendall(total.digest())
+        sock.sendall(digest_of_rest(sock).digest())
         sock.sendall(blob)
     return serve
 

@@ -2,6 +2,7 @@
 """Servers of the scenarios. The Python ones run in threads of the test: only
 their sockets live in the namespace."""
 import dataclasses
+import hashlib
 import os
 import socket
 import threading
@@ -87,6 +88,16 @@ class PeerServer:
         """Stop listening; what is connected stays."""
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
+
+
+def digest_of_rest(sock):
+    """Read to the other side's FIN; the sha256 of what came."""
+    total = hashlib.sha256()
+    while True:
+        data = sock.recv(1 << 18)
+        if not data:
+            return total
+        total.update(data)
 
 
 NGINX = '''
