@@ -193,6 +193,8 @@ unsigned int fnat_request(struct sk_buff *skb, struct ip_vs_conn *cp, unsigned i
 	pkt.flow = request_flow(&pkt, cp);
 	if (!pkt.flow)
 		goto drop;
+	if (pkt.flow->protocol == IPPROTO_TCP && !READ_ONCE(pkt.flow->tcp.rs_closed))
+		fnat_seam_undo_time_wait(cp);
 	if (!request_route(&pkt))
 		goto drop;
 	err = pkt.flow->protocol == IPPROTO_TCP ? fnat_tcp_request(&pkt) : fnat_udp_request(&pkt);

@@ -304,6 +304,26 @@ bool fnat_seam_is_closed(const struct ip_vs_conn *cp)
 }
 
 /*
+ * A client's FIN that overtakes the last ACK of the handshake: for ip_vs that is
+ * TIME_WAIT, though the RS is at the beginning. The state that it has when they come
+ * in order. The caller has seen no FIN of the RS.
+ */
+void fnat_seam_undo_time_wait(struct ip_vs_conn *cp)
+{
+	const struct ip_vs_proto_data *pd;
+
+	if (likely(READ_ONCE(cp->state) != IP_VS_TCP_S_TIME_WAIT))
+		return;
+	pd = ip_vs_proto_data_get(cp->ipvs, cp->protocol);
+	spin_lock_bh(&cp->lock);
+	if (cp->state == IP_VS_TCP_S_TIME_WAIT) {
+		WRITE_ONCE(cp->state, IP_VS_TCP_S_CLOSE_WAIT);
+		cp->timeout = pd->timeout_table[IP_VS_TCP_S_CLOSE_WAIT];
+	}
+	spin_unlock_bh(&cp->lock);
+}
+
+/*
  * Has its time run out: ip_vs has told it to (the server is gone, or quiesced)
  * and its timer has not run yet? A new connection that has not been put yet has
  * no timer running.

@@ -268,6 +268,7 @@ static void commit_pending(struct fnat_pkt *pkt, u32 rs_isn)
 	tcp->has_rs_isn = true;
 	WRITE_ONCE(tcp->opened, false);
 	WRITE_ONCE(tcp->accepted, false);
+	WRITE_ONCE(tcp->rs_closed, false);
 	WRITE_ONCE(tcp->toa_sent, false);
 	fnat_stat_inc(pkt->fn, syn_committed);
 }
@@ -325,7 +326,7 @@ static bool reply_offsets(struct fnat_pkt *pkt, const struct tcphdr *th, bool pa
 	struct fnat_tcp *tcp = &pkt->flow->tcp;
 	bool stale;
 
-	if (likely(READ_ONCE(tcp->accepted) && !READ_ONCE(tcp->has_pending))) {
+	if (likely(READ_ONCE(tcp->accepted) && !READ_ONCE(tcp->has_pending) && !th->fin)) {
 		*off = tcp->off;
 		return true;
 	}
@@ -335,6 +336,8 @@ static bool reply_offsets(struct fnat_pkt *pkt, const struct tcphdr *th, bool pa
 		reply_synack(pkt, th);
 	else if (!tcp->accepted)
 		reply_accepts(pkt, th, payload);
+	if (th->fin && tcp->accepted)
+		WRITE_ONCE(tcp->rs_closed, true);
 	*off = tcp->off;
 	/* the RS refuses the pending SYN: the client must recognise its number */
 	if (th->rst && th->ack && tcp->has_pending &&

@@ -15,6 +15,7 @@ Seen failing, each with a copy of the modules that was broken like this:
 """
 import socket
 import struct
+import threading
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
@@ -262,6 +263,29 @@ def test_syn_after_expiry(t, family):
           'conns_with_toa, conns_without_toa')
     named = [packet.toa for packet in capture.packets() if packet.toa]
     equal(named, clients, 'clients named on the wire')
+
+
+def test_fin_before_handshake(t, family):
+    """The client's FIN overtakes its last ACK of the handshake, and a copy of its SYN comes
+    later still: one connection, which the server can answer whenever it likes."""
+    told = threading.Event()
+
+    def answers_when_told(sock, seen):
+        told.wait(60)
+        sock.sendall(greeting(seen.peername))
+
+    server, capture = served(t, family, handler=answers_when_told)
+    peer = RawTcp(family.raw(t), family.vip, 8000)
+    peer.syn(SYN_OPTIONS)
+    peer.send('FA', TS)
+    peer.expect(lambda p: p.flags == 'A' and p.ack == peer.seq, what='the ACK of the FIN')
+    equal([state for state, _ in observe.timeouts(t.lb)], ['CLOSE_WAIT'], 'state of ip_vs')
+    peer.send('S', SYN_OPTIONS, seq=peer.isn)
+    peer.expect(lambda p: p.flags == 'A', what='the ACK that answers the SYN')
+    told.set()
+    equal(peer.read(len(greeting(peer.own))), greeting(peer.own), 'answer')
+    equal(t.lb.fullnat_stats()['conns'], 1, 'conns')
+    check_all_named(t, server, capture, [peer.own])
 
 
 def test_two_syns_at_once(t, family):
