@@ -149,9 +149,9 @@ static struct port_range portmap_range(struct fnat_portmap *pm)
 	return r;
 }
 
-/* The first port from "from" to "to" that is not in use; 0: none, or no memory. */
-static unsigned int portmap_scan(struct fnat_portmap *pm, const struct net *net,
-				 unsigned int from, unsigned int to)
+/* The first port from "from" to "to" that is not in use; 0: none; -ENOMEM. */
+static int portmap_scan(struct fnat_portmap *pm, const struct net *net,
+			unsigned int from, unsigned int to)
 {
 	unsigned int port = from;
 
@@ -164,7 +164,7 @@ static unsigned int portmap_scan(struct fnat_portmap *pm, const struct net *net,
 		if (!pm->chunk[idx])
 			pm->chunk[idx] = bitmap_zalloc(FNAT_PORT_CHUNK, GFP_ATOMIC);
 		if (!pm->chunk[idx])
-			return 0;
+			return -ENOMEM;
 		bit = find_next_zero_bit(pm->chunk[idx], end, port - base);
 		if (bit > port - base)
 			atomic64_add(bit - (port - base), &pm->key.laddr->conflicts);
@@ -178,11 +178,12 @@ static unsigned int portmap_scan(struct fnat_portmap *pm, const struct net *net,
 	return 0;
 }
 
-/* A free port, marked as used; 0: none. */
-static unsigned int portmap_take_free(struct fnat_portmap *pm, const struct net *net)
+/* A free port, marked as used; 0: none; -ENOMEM. */
+static int portmap_take_free(struct fnat_portmap *pm, const struct net *net)
 {
 	struct port_range r = portmap_range(pm);
-	unsigned int start, port;
+	unsigned int start;
+	int port;
 
 	if (pm->used >= range_size(&r))
 		return 0;
@@ -198,8 +199,9 @@ static unsigned int portmap_take_free(struct fnat_portmap *pm, const struct net 
 	if (!port) {
 		pm->none_free = true;
 		pm->none_since = jiffies;
-		return 0;
 	}
+	if (port <= 0)
+		return port;
 	__set_bit(port % FNAT_PORT_CHUNK, pm->chunk[port / FNAT_PORT_CHUNK]);
 	pm->used++;
 	pm->next = port + 1;
@@ -277,10 +279,11 @@ static bool half_open_share_used(const struct fnat_net *fn, struct fnat_portmap 
 	return pm->half_open > range_size(&r) * percent / 100;
 }
 
-static unsigned int portmap_take(struct fnat_net *fn, struct fnat_portmap *pm,
-				 struct fnat_flow **recycled)
+/* Want of memory takes no port away from anybody. A port; 0: none; -ENOMEM. */
+static int portmap_take(struct fnat_net *fn, struct fnat_portmap *pm,
+			struct fnat_flow **recycled)
 {
-	unsigned int port = 0;
+	int port = 0;
 
 	if (half_open_share_used(fn, pm))
 		port = portmap_take_half_open(fn, pm, recycled);
@@ -293,18 +296,16 @@ static unsigned int portmap_take(struct fnat_net *fn, struct fnat_portmap *pm,
 	return port;
 }
 
-/* 0; -EADDRINUSE: no port is left; -EAGAIN: the port map is going away. */
+/* 0; -EADDRINUSE: no port is left; -ENOMEM; -EAGAIN: the port map is going away. */
 static int port_alloc_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fnat_flow *f)
 {
 	struct fnat_flow *recycled = NULL;
-	unsigned int port = 0;
-	int err;
+	int port, err;
 
 	spin_lock_bh(&pm->lock);
-	err = pm->dead ? -EAGAIN : -EADDRINUSE;
-	if (likely(!pm->dead))
-		port = portmap_take(fn, pm, &recycled);
-	if (port) {
+	port = likely(!pm->dead) ? portmap_take(fn, pm, &recycled) : -EAGAIN;
+	err = port ? port : -EADDRINUSE;
+	if (port > 0) {
 		f->laddr = pm->key.laddr->addr;
 		f->lport = htons(port);
 		f->portmap = pm;
@@ -365,7 +366,7 @@ static int port_alloc_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct
  */
 int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flow *f)
 {
-	int err = -EADDRNOTAVAIL;
+	int err = -EADDRNOTAVAIL, one;
 	unsigned int i, start;
 
 	if (!pool || !pool->count)
@@ -376,11 +377,27 @@ int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flo
 
 		if (laddr->af != f->af || !fnat_laddr_is_local(fn, laddr))
 			continue;
-		err = port_alloc_from(fn, laddr, f);
-		if (!err)
+		one = port_alloc_from(fn, laddr, f);
+		if (!one)
 			return 0;
+		/* an address that might have had a port: not all are exhausted */
+		if (err != -ENOMEM)
+			err = one;
 	}
 	return err;
+}
+
+/* How many half-open flows hold a port of this LIP now. Process context. */
+unsigned int fnat_port_half_open(struct fnat_laddr *laddr)
+{
+	const struct fnat_portmap *pm;
+	unsigned int count = 0;
+
+	spin_lock_bh(&laddr->lock);
+	list_for_each_entry(pm, &laddr->portmaps, laddr_list)
+		count += READ_ONCE(pm->half_open);
+	spin_unlock_bh(&laddr->lock);
+	return count;
 }
 
 /* Moves the flow to the list of its state, unless it has lost its port. */

@@ -77,6 +77,7 @@ int fnat_port_init(void);
 void fnat_port_exit(void);
 
 int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flow *f);
+unsigned int fnat_port_half_open(struct fnat_laddr *laddr);
 void fnat_port_set_state(struct fnat_flow *f, enum fnat_port_state state);
 void fnat_port_release(struct fnat_flow *f);
 void fnat_portmap_gc(struct fnat_laddr *laddr, bool all);

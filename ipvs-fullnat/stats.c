@@ -11,6 +11,7 @@
 #include "flow.h"
 #include "laddr.h"
 #include "net.h"
+#include "port.h"
 #include "route.h"
 #include "service.h"
 #include "stats.h"
@@ -107,14 +108,14 @@ static void show_service(struct seq_file *seq, const struct fnat_service *svc)
 }
 
 static void show_laddr(struct seq_file *seq, const struct fnat_net *fn,
-		       const struct fnat_laddr *laddr)
+		       struct fnat_laddr *laddr)
 {
 	seq_puts(seq, "laddr ");
 	show_addr(seq, laddr->af, &laddr->addr);
-	seq_printf(seq, " ports %u-%u %s pools %u conns %u conflicts %lld takeovers %lld exhausted %lld\n",
+	seq_printf(seq, " ports %u-%u %s pools %u conns %u half_open %u conflicts %lld takeovers %lld exhausted %lld\n",
 		   laddr->port_min, laddr->port_max,
 		   fnat_route_addr_is_local(fn->net, laddr->af, &laddr->addr) ? "local" : "absent",
-		   laddr->pools, atomic_read(&laddr->conns),
+		   laddr->pools, atomic_read(&laddr->conns), fnat_port_half_open(laddr),
 		   (s64)atomic64_read(&laddr->conflicts), (s64)atomic64_read(&laddr->takeovers),
 		   (s64)atomic64_read(&laddr->exhausted));
 }
@@ -123,7 +124,7 @@ static int overview_show(struct seq_file *seq, void *v)
 {
 	const struct fnat_net *fn = fnat_net(seq_file_single_net(seq));
 	const struct fnat_service *svc;
-	const struct fnat_laddr *laddr;
+	struct fnat_laddr *laddr;
 	unsigned int i;
 
 	seq_printf(seq, "flows_all_namespaces %u\n", fnat_flow_count());
