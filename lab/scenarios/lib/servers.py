@@ -33,6 +33,7 @@ class PeerServer:
         self.speaks_first = speaks_first
         self.handler = handler or self.echo
         self.seen = []
+        self.ended = []     # those of them whose socket is closed
         self.errors = []
         self.listener = namespace.socket(family, proto=protocol)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -65,6 +66,7 @@ class PeerServer:
                 self.handler(sock, seen)
         except OSError as error:
             self.errors.append(error)
+        self.ended.append(seen)
 
     def echo(self, sock, seen):
         """Name the client, then echo."""
