@@ -76,6 +76,7 @@ struct fnat_tcp {
 	u8 accepted;		/* lock; the RS has proved it: no more TOA */
 	u8 rs_closed;		/* lock; the RS has sent its FIN */
 	u8 toa_sent;		/* lock; at least one packet carried the TOA */
+	u8 rs_window_scale;	/* of the RS's SYN-ACK, RFC 7323; 0..14 */
 	u8 toa_kind;		/* TOA_KIND_*, 0 = off; constant */
 	u8 timestamps;		/* enum fnat_timestamps; constant */
 };

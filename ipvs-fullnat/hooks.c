@@ -18,6 +18,7 @@
 #include "reset.h"
 #include "seam.h"
 #include "service.h"
+#include "tcp.h"
 #include "xmit.h"
 
 /*
@@ -72,20 +73,17 @@ static bool may_begin_conn(const struct sk_buff *skb, u8 protocol, unsigned int 
 	return th && th->syn && !th->ack && !th->rst;
 }
 
-/*
- * For a SYN ip_vs lets go of a connection that is closed, and then makes no new
- * one if there is an RST in it as well: the local stack would get it.
- */
-static bool would_be_nobodys(const struct sk_buff *skb, const struct fnat_flow *f,
-			     unsigned int thoff)
+/* ip_vs comes next, unless it would draw a wrong conclusion from the packet. */
+static unsigned int request_of_flow(struct fnat_net *fn, struct sk_buff *skb,
+				    const struct fnat_flow *f, unsigned int thoff)
 {
-	struct tcphdr _th;
-	const struct tcphdr *th;
+	int err = f->protocol == IPPROTO_TCP ? fnat_tcp_admit(f, skb, thoff) : 0;
 
-	if (f->protocol != IPPROTO_TCP || !fnat_seam_is_closed(f->cp))
-		return false;
-	th = skb_header_pointer(skb, thoff, sizeof(_th), &_th);
-	return th && th->syn && th->rst;
+	if (likely(!err))
+		return NF_ACCEPT;
+	fnat_stat_inc_drop(fn, err);
+	kfree_skb(skb);
+	return NF_STOLEN;
 }
 
 static void maybe_reset(struct fnat_net *fn, const struct sk_buff *skb,
@@ -138,11 +136,8 @@ static unsigned int local_in_hook(void *priv, struct sk_buff *skb,
 	f = fnat_flow_find(fn->net, &t, &dir);
 	if (!f)
 		return unknown_packet(fn, skb, &t, thoff);
-	if (dir == FNAT_DIR_REQUEST) {
-		if (unlikely(would_be_nobodys(skb, f, thoff)))
-			return fnat_drop(fn, skb, drop_malformed);
-		return NF_ACCEPT;	/* ip_vs comes next */
-	}
+	if (dir == FNAT_DIR_REQUEST)
+		return request_of_flow(fn, skb, f, thoff);
 	return fnat_reply(skb, f, thoff);
 }
 

@@ -43,6 +43,7 @@ static const char *const stat_names[__FNAT_STAT_MAX] = {
 	[FNAT_STAT_drop_no_conn] = "drop_no_conn",
 	[FNAT_STAT_drop_no_flow] = "drop_no_flow",
 	[FNAT_STAT_drop_stale_reply] = "drop_stale_reply",
+	[FNAT_STAT_drop_false_rst] = "drop_false_rst",
 	[FNAT_STAT_drop_port_lost] = "drop_port_lost",
 	[FNAT_STAT_drop_duplicate_conn] = "drop_duplicate_conn",
 	[FNAT_STAT_drop_flow_limit] = "drop_flow_limit",

@@ -63,6 +63,8 @@ enum fnat_stat {
 	FNAT_STAT_drop_no_flow,
 	/* data of a former connection of the port, before the RS's SYN-ACK */
 	FNAT_STAT_drop_stale_reply,
+	/* RSTs of a client with a number that the RS cannot expect: forged, or late */
+	FNAT_STAT_drop_false_rst,
 	/* of a connection whose port another one has taken over */
 	FNAT_STAT_drop_port_lost,
 	/* the same SYN became two connections: the second one's */

@@ -18,6 +18,7 @@
 #include "clock.h"
 #include "ip.h"
 #include "net.h"
+#include "seam.h"
 #include "tcp.h"
 
 /* How far the first packets may be ahead of the RS's ISN and still be the first. */
@@ -170,6 +171,42 @@ static void request_advances(struct fnat_flow *f, const struct tcphdr *th)
 		request_opens(f, ack);
 	else if ((s32)(ack - READ_ONCE(f->tcp.client_ack)) > 0)
 		WRITE_ONCE(f->tcp.client_ack, ack);
+}
+
+/* Can the RS expect it? With more in flight than its largest window: no. */
+static bool rst_is_credible(const struct fnat_tcp *tcp, u32 seq)
+{
+	u32 window = U16_MAX << READ_ONCE(tcp->rs_window_scale);
+
+	return !READ_ONCE(tcp->opened) ||
+	       seq_within(seq + tcp->off.seq, READ_ONCE(tcp->seq_end), window + 1);
+}
+
+/**
+ * fnat_tcp_admit - keep from ip_vs what it would misunderstand: it looks at flags only
+ * @f: the flow, in whose request direction the packet is
+ * @skb: the packet
+ * @thoff: its TCP header
+ *
+ * With any RST a connection is closed for ip_vs: its timeout becomes short, its port may
+ * go to another one, the next SYN begins it anew. The RS ignores one that is outside of its
+ * window, so whoever can guess the client's port would need no number (RFC 5961).
+ *
+ * For a SYN ip_vs lets go of a connection that is closed, and then makes no new one
+ * if there is an RST in it as well: the local stack would get it.
+ *
+ * Return: 0 or FNAT_DROP().
+ */
+int fnat_tcp_admit(const struct fnat_flow *f, const struct sk_buff *skb, unsigned int thoff)
+{
+	struct tcphdr buf;
+	const struct tcphdr *th = skb_header_pointer(skb, thoff, sizeof(buf), &buf);
+
+	if (likely(!th || !th->rst))
+		return 0;
+	if (th->syn)
+		return fnat_seam_is_closed(f->cp) ? FNAT_DROP(drop_malformed) : 0;
+	return rst_is_credible(&f->tcp, ntohl(th->seq)) ? 0 : FNAT_DROP(drop_false_rst);
 }
 
 static void request_rewrite(struct fnat_pkt *pkt, struct tcphdr *th, unsigned int hdr_len)
@@ -366,13 +403,14 @@ static void reply_advances(struct fnat_tcp *tcp, const struct tcphdr *th, const 
 		WRITE_ONCE(tcp->tsval, tsecr);
 }
 
-static void lower_mss(struct fnat_pkt *pkt, u8 *opts, unsigned int opts_len)
+static void reply_synack_options(struct fnat_pkt *pkt, u8 *opts, unsigned int opts_len)
 {
 	unsigned int by = fnat_toa_len(pkt->flow);
 	unsigned int floor = fnat_is_v6(pkt->flow->af) ? 1220 : 536;
 
 	if (by && fnat_tcp_options_lower_mss(opts, opts_len, by, floor))
 		fnat_stat_inc(pkt->fn, mss_lowered);
+	WRITE_ONCE(pkt->flow->tcp.rs_window_scale, fnat_tcp_options_window_scale(opts, opts_len));
 }
 
 int fnat_tcp_reply(struct fnat_pkt *pkt)
@@ -401,7 +439,7 @@ int fnat_tcp_reply(struct fnat_pkt *pkt)
 		th->ack_seq = htonl(ntohl(th->ack_seq) - off.seq);
 	fnat_tcp_options_sub_reply((u8 *)(th + 1), opts_len, &off, th->ack);
 	if (th->syn && th->ack)
-		lower_mss(pkt, (u8 *)(th + 1), opts_len);
+		reply_synack_options(pkt, (u8 *)(th + 1), opts_len);
 	fnat_csum_end(pkt, hdr_len, &csum);
 	return 0;
 }

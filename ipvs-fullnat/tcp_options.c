@@ -118,6 +118,19 @@ void fnat_tcp_options_neutralise_syn(u8 *opts, unsigned int len, bool strip_time
 			memset((u8 *)o.p, TCPOPT_NOP, o.len);
 }
 
+/* The sender's window scale; 0: none. */
+u8 fnat_tcp_options_window_scale(const u8 *opts, unsigned int len)
+{
+	struct toa_walk w;
+	struct toa_opt o;
+
+	toa_walk_init(&w, opts, len);
+	while (toa_walk_next(&w, &o))
+		if (o.kind == TCPOPT_WINDOW && o.len == TCPOLEN_WINDOW)
+			return min_t(u8, o.p[2], TCP_MAX_WSCALE);
+	return 0;
+}
+
 /* Never below the floor. True if it was changed. */
 bool fnat_tcp_options_lower_mss(u8 *opts, unsigned int len, unsigned int by, unsigned int floor)
 {

@@ -10,6 +10,7 @@ Seen failing:
     syn_flood
   the real server not told of recycled connections: syn_flood (29 of 31, 11 SYNs sent again)
   no limit of flows: flow_limit
+  any RST believed: false_rst
   as it was before the length of a TCP header was checked again after fnat_prepare():
     fuzz_packets, after 550 000 (an oops in fnat_toa_insert())
   replayed without -p, so that a source is another now and then: fuzz_smoke
@@ -23,7 +24,7 @@ import struct
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe, strangers
-from lib.rawtcp import RawTcp, make_packet
+from lib.rawtcp import MSS, WINDOW_SCALE, RawTcp, make_packet
 
 FLOWS = '/lab/fuzz-flows'       # on the host: a panic leaves it there
 SMOKE = 20000
@@ -132,6 +133,28 @@ def test_fragmented_ipv6_request(t):
     equal(peer.read(len(line) + len(payload)), line + payload, 'answer')
     equal(server.clients, [peer.own], 'clients')
     equal(t.lb.fullnat_stats()['toa_split'], 1, 'toa_split')
+
+
+def test_false_rst(t, family):
+    """RSTs whose sender guesses the number end nothing, neither for the server nor for ip_vs;
+    the client's own does."""
+    family.fullnat(t)
+    server = t.rs1.peer_server(8000, family=family.af)
+    peer = RawTcp(family.raw(t), family.vip, 8000).connect(MSS + WINDOW_SCALE)
+    line = '{} {}\n'.format(*peer.own).encode()
+    equal(peer.read(len(line)), line, 'greeting')
+    # far from the number, and on either side of what the server can have room for
+    false = (peer.seq ^ 1 << 31, peer.seq + (1 << 27), peer.seq - 1)
+    for seq in false:
+        peer.send('R', seq=seq)
+    equal(strangers.drops(t.lb), {'drop_false_rst': len(false)}, 'drops')
+    equal([state for state, _ in observe.timeouts(t.lb)], ['ESTABLISHED'], 'state of ip_vs')
+    peer.send('PA', payload=b'echo')
+    equal(peer.read(4), b'echo', 'echo')
+    peer.send('RA')
+    until(lambda: server.errors, what='the server is told')
+    equal([state for state, _ in observe.timeouts(t.lb)], ['CLOSE'], 'state of ip_vs')
+    equal(strangers.drops(t.lb), {'drop_false_rst': len(false)}, 'drops')
 
 
 COUNTING = '''table inet count {
