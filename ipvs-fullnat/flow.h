@@ -67,6 +67,7 @@ struct fnat_tcp {
 	u32 rs_isn;		/* lock; valid if has_rs_isn */
 	u32 seq_end;		/* the RS has acknowledged this much */
 	u32 client_ack;		/* the client has; valid if opened */
+	u32 rs_fin;		/* the number after the RS's FIN; valid if rs_closed */
 	u32 tsval;		/* highest TSval that the RS has echoed */
 	u8 has_pending;		/* lock */
 	u8 pending_has_tsval;	/* lock */
@@ -108,10 +109,11 @@ struct fnat_flow {
 		struct fnat_tcp tcp;
 		struct fnat_udp udp;
 	};
+	/* jiffies, of the service; 0: as ip_vs has it. 31 days at most, which fits */
+	u32 idle_timeout;
 	struct fnat_portmap *portmap;	/* holds a reference */
 	struct list_head port_list;	/* portmap lock; by port_state */
 	unsigned long created;		/* jiffies, when it got its port */
-	unsigned long idle_timeout;	/* jiffies, of the service; 0: as ip_vs has it */
 	struct rcu_head rcu;
 };
 

@@ -164,7 +164,8 @@ static enum fnat_port_state port_state(const struct fnat_flow *f, const struct i
 {
 	if (f->protocol == IPPROTO_UDP)
 		return fnat_udp_port_state(f);
-	if (fnat_seam_is_closed(cp))
+	if (fnat_seam_is_closed(cp) &&
+	    !(fnat_seam_is_time_wait(cp) && fnat_tcp_awaits_last_ack(f)))
 		return FNAT_PORT_CLOSED;
 	return READ_ONCE(f->tcp.opened) ? FNAT_PORT_OPEN : FNAT_PORT_HALF_OPEN;
 }

@@ -295,6 +295,12 @@ void fnat_seam_expire(struct ip_vs_conn *cp)
 	cp->timeout = 0;
 }
 
+/* TCP: both sides have closed. */
+bool fnat_seam_is_time_wait(const struct ip_vs_conn *cp)
+{
+	return READ_ONCE(cp->state) == IP_VS_TCP_S_TIME_WAIT;
+}
+
 /* TCP: both sides have closed, or one has reset. */
 bool fnat_seam_is_closed(const struct ip_vs_conn *cp)
 {
@@ -312,7 +318,7 @@ void fnat_seam_undo_time_wait(struct ip_vs_conn *cp)
 {
 	const struct ip_vs_proto_data *pd;
 
-	if (likely(READ_ONCE(cp->state) != IP_VS_TCP_S_TIME_WAIT))
+	if (likely(!fnat_seam_is_time_wait(cp)))
 		return;
 	pd = ip_vs_proto_data_get(cp->ipvs, cp->protocol);
 	spin_lock_bh(&cp->lock);
@@ -356,17 +362,15 @@ void fnat_seam_adjust_timeout(const struct fnat_net *fn, struct ip_vs_conn *cp,
 	const struct fnat_sysctl *sysctl = &fn->sysctl;
 	bool tcp = cp->protocol == IPPROTO_TCP;
 
-	if (state == FNAT_PORT_OPEN) {
-		if (idle_timeout && (!tcp || cp->state == IP_VS_TCP_S_ESTABLISHED))
-			cp->timeout = idle_timeout;
-	} else if (!tcp) {
-		cp->timeout = READ_ONCE(sysctl->timeout_udp) * HZ;
-	} else if (cp->state == IP_VS_TCP_S_TIME_WAIT) {
+	if (tcp && cp->state == IP_VS_TCP_S_TIME_WAIT) {
 		cp->timeout = READ_ONCE(sysctl->timeout_timewait) * HZ;
-	} else if (cp->state == IP_VS_TCP_S_CLOSE) {
+	} else if (tcp && cp->state == IP_VS_TCP_S_CLOSE) {
 		cp->timeout = READ_ONCE(sysctl->timeout_close) * HZ;
-	} else {
-		cp->timeout = READ_ONCE(sysctl->timeout_synrecv) * HZ;
+	} else if (state != FNAT_PORT_OPEN) {
+		cp->timeout = (tcp ? READ_ONCE(sysctl->timeout_synrecv) :
+				     READ_ONCE(sysctl->timeout_udp)) * HZ;
+	} else if (idle_timeout && (!tcp || cp->state == IP_VS_TCP_S_ESTABLISHED)) {
+		cp->timeout = idle_timeout;
 	}
 }
 

@@ -33,6 +33,7 @@ void fnat_seam_unlock(struct ip_vs_conn *cp);
 void fnat_seam_set_flow(struct ip_vs_conn *cp, struct fnat_flow *f);
 void fnat_seam_expire(struct ip_vs_conn *cp);
 bool fnat_seam_is_closed(const struct ip_vs_conn *cp);
+bool fnat_seam_is_time_wait(const struct ip_vs_conn *cp);
 void fnat_seam_undo_time_wait(struct ip_vs_conn *cp);
 bool fnat_seam_is_expiring(const struct ip_vs_conn *cp);
 void fnat_seam_expire_now(struct ip_vs_conn *cp);

@@ -62,6 +62,18 @@ bool fnat_tcp_is_syn(const struct fnat_pkt *pkt)
 	return th && th->syn && !th->ack;
 }
 
+/*
+ * Has the RS closed, and the client not acknowledged it? Then the RS is in LAST_ACK if
+ * the client has closed, too, and would challenge the next SYN from this port.
+ */
+bool fnat_tcp_awaits_last_ack(const struct fnat_flow *f)
+{
+	const struct fnat_tcp *tcp = &f->tcp;
+
+	return READ_ONCE(tcp->rs_closed) &&
+	       (s32)(READ_ONCE(tcp->client_ack) - READ_ONCE(tcp->rs_fin)) < 0;
+}
+
 /* Neither begins nor ends a connection. */
 bool fnat_tcp_is_plain(const struct fnat_pkt *pkt)
 {
@@ -357,7 +369,7 @@ static void reply_accepts(struct fnat_pkt *pkt, const struct tcphdr *th, bool pa
  * this port and is not for this client. (A bare ACK of that kind must pass: the
  * client resets the former connection with its answer.)
  */
-static bool reply_offsets(struct fnat_pkt *pkt, const struct tcphdr *th, bool payload,
+static bool reply_offsets(struct fnat_pkt *pkt, const struct tcphdr *th, unsigned int payload,
 			  struct fnat_tcp_offsets *off)
 {
 	struct fnat_tcp *tcp = &pkt->flow->tcp;
@@ -373,8 +385,10 @@ static bool reply_offsets(struct fnat_pkt *pkt, const struct tcphdr *th, bool pa
 		reply_synack(pkt, th);
 	else if (!tcp->accepted)
 		reply_accepts(pkt, th, payload);
-	if (th->fin && tcp->accepted)
+	if (th->fin && tcp->accepted) {
+		WRITE_ONCE(tcp->rs_fin, ntohl(th->seq) + payload + 1);
 		WRITE_ONCE(tcp->rs_closed, true);
+	}
 	*off = tcp->off;
 	/* the RS refuses the pending SYN: the client must recognise its number */
 	if (th->rst && th->ack && tcp->has_pending &&
@@ -429,7 +443,7 @@ int fnat_tcp_reply(struct fnat_pkt *pkt)
 	if (err)
 		return err;
 	th = tcp_hdr(pkt->skb);
-	if (!reply_offsets(pkt, th, pkt->skb->len > pkt->thoff + hdr_len, &off))
+	if (!reply_offsets(pkt, th, pkt->skb->len - pkt->thoff - hdr_len, &off))
 		return FNAT_DROP(drop_stale_reply);
 	reply_advances(&pkt->flow->tcp, th, (u8 *)(th + 1), opts_len);
 

@@ -4,7 +4,8 @@ and clocks run backwards; and what becomes of the clients' timestamps.
 
 Seen failing, each with a copy of the modules that was broken like this:
 
-  ISNs and timestamps not rewritten: all
+  ISNs and timestamps not rewritten: all but last_ack_missing
+  a port free for takeover as soon as both have sent a FIN: last_ack_missing
 """
 import os
 
@@ -95,6 +96,39 @@ def test_backwards_stripped(t, family):
     """The service takes the timestamps out."""
     syns = through_one_port(t, family, 'strip', lambda number: True)
     equal([str(packet) for packet in syns if packet.timestamps], [], 'SYNs with timestamps')
+
+
+def waits_for_the_end(sock, seen):
+    """A server that lets the client close first: it waits for the last ACK."""
+    sock.sendall(f'{seen.peername[0]} {seen.peername[1]}\n'.encode())
+    sock.recv(100)
+
+
+def test_last_ack_missing(t, family):
+    """The client's ACK of the server's FIN has not come: the server is not done with the port,
+    so nobody gets it. When it has come, the next SYN is answered at once."""
+    family.few_ports(t, PORT, PORT)
+    server = t.rs1.peer_server(8000, family=family.af, handler=waits_for_the_end)
+    capture = t.rs1.capture()
+    host = family.raw(t)
+    first = RawTcp(host, family.vip, 8000).connect()
+    line = '{} {}\n'.format(*first.own).encode()
+    equal(first.read(len(line)), line, 'greeting')
+    first.send('FA')
+    fin = first.expect(lambda p: 'F' in p.flags, what='the server\'s FIN')
+    second = RawTcp(host, family.vip, 8000)
+    second.send('S', seq=second.isn)
+    until(lambda: t.lb.fullnat_stats()['drop_exhausted'] == 1, what='the SYN is dropped')
+    first.send('A', ack=fin.seq + 1)
+    second.begin_anew(challenges=0)
+    second.send('A')
+    line = '{} {}\n'.format(*second.own).encode()
+    equal(second.read(len(line)), line, 'greeting of the second')
+    equal(server.clients, [first.own, second.own], 'clients')
+    packets = capture.packets()
+    equal([str(packet) for packet in packets if 'R' in packet.flags], [], 'RSTs')
+    equal({packet.source for packet in packets if packet.dst == family.rs1},
+          {(family.lip, PORT)}, 'sources at the server')
 
 
 def rewritten(outside, inside):
