@@ -5,6 +5,7 @@ Seen failing, each with a copy of the modules that was broken like this:
 
   packets not marked as untracked: firewall
   strangers' packets left to the local stack: lip_without_flow, vip_without_connection
+  the same, but UDP only: daemons_behind_lip
   a SYN with another ISN changes the live connection at once: spoofed_syn
   the client's port in the TOA off by one: tuple_used_again, client_restarts
 """
@@ -15,6 +16,7 @@ from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wil
 from lib import observe
 from lib.rawtcp import RawHost, RawTcp
 from lib.traffic import echo, greeted
+from lib.udp import UdpServer, ask_udp
 
 RAW_CLIENT, RAW_SERVER = '198.51.100.77', '10.0.0.77'
 
@@ -104,6 +106,31 @@ def test_lip_without_flow(t):
     equal(answers, [], 'answers of the LIPs')
     own, answer = t.rs1.ask(LB_INNER, 2222, b'x')
     equal(answer, f'{own[0]} {own[1]}\nx'.encode(), 'the LB\'s own server')
+
+
+DAEMON = 2053       # a port that is a LIP's, too
+
+
+def test_daemons_behind_lip(t, family):
+    """The LB's own daemons, TCP and UDP, bound to every address: from either side, whole or in
+    fragments, nothing reaches them through a LIP; through the LB's own address it does."""
+    family.fullnat(t)
+    daemons = UdpServer(t.lb, DAEMON, family), t.lb.peer_server(DAEMON, family=family.af)
+    honest = []
+    for host, own in ((t.client, family.lb_outer), (t.rs1, family.lb_inner)):
+        done = host.run(f'nc -z -w 1 {family.lip} {DAEMON}', check=False)
+        check(done.rc, f'{host}: connected to the LIP')
+        with host.socket(family.af, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(10)
+            for size in (1, 3000):
+                sock.sendto(bytes(size), (family.lip, DAEMON))
+            equal(ask_udp(sock, (own, DAEMON), b'honest'), b'tsenoh', 'answer')
+            honest.append(sock.getsockname()[1])
+        equal(host.ask(own, DAEMON, b'x')[1][-1:], b'x', 'answer of the LB itself')
+    equal([port for _, port in daemons[0].peers], honest, 'datagrams that were received')
+    equal(len(daemons[1].clients), 2, 'connections that were accepted')
+    dropped = t.lb.fullnat_stats()['drop_no_flow']
+    check(dropped >= 2 * 3, f'drop_no_flow is {dropped}: two datagrams and a SYN each')
 
 
 def test_vip_without_connection(t):

@@ -11,6 +11,7 @@ and conntrack_and_masquerade_beside_v6 with a LIP that the LB may talk from (no 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
 from lib.traffic import Chain, echo, reset
+from lib.udp import UdpServer, ask_udp, udp_service, udp_socket
 
 TOOLS = {'v4': ('iptables-nft', 'iptables-legacy'), 'v6': ('ip6tables-nft', 'ip6tables-legacy')}
 FAR_CLIENT = {'v4': '192.0.2.1', 'v6': '2001:db8:d::1'}
@@ -143,6 +144,25 @@ STATEFUL = '''table inet stateful {{
         oifname "inner" masquerade
     }}
 }}'''
+
+
+def test_conntrack_idle(t, family):
+    """Without a rule that wants it, nobody tracks, though the module is always there: Debian's
+    ip_vs needs it. We do not wake it up."""
+    check('nf_conntrack' in run(['modinfo', '-F', 'depends', 'ip_vs']).out.split(','),
+          'ip_vs does not need conntrack: then there should be a scenario without')
+    t.fullnat(8000, family=family)
+    udp_service(t, family, 8001)
+    chain = Chain(t, 8000, family=family)
+    servers = [UdpServer(host, 8001, family) for host in t.servers]
+    visit = chain.open(family.vip, 8000)
+    with udp_socket(t.client, family) as sock:
+        equal(ask_udp(sock, (family.vip, 8001), b'abc'), b'cba', 'answer')
+    equal(sum(len(server.peers) for server in servers), 1, 'datagrams')
+    for host in (t.lb, *t.servers):
+        equal(host.sysctl('net.netfilter.nf_conntrack_count'), '0', f'connections that {host} tracks')
+    visit.sock.close()
+    chain.check_clients()
 
 
 def test_conntrack_and_masquerade_beside(t, family):
