@@ -65,7 +65,11 @@ def load_with_faults(name):
     return refused
 
 
+DUMPS = r'vmalloc error|kmem_cache_create_usercopy\(.*failed|sysctl could not get directory'
+
+
 @limit(900)
+@dumps(DUMPS)
 def test_module_load(t):
     """Each allocation of loading each module fails once: loading is refused with ENOMEM and
     nothing is left, or it succeeds; then the modules work."""
@@ -83,6 +87,7 @@ def test_module_load(t):
 
 
 @limit(600)
+@dumps(DUMPS)
 def test_namespaces(t):
     """New namespaces while the allocations of our modules in them fail: refused, or whole."""
     t.fullnat(8000, servers=(RS1,))
@@ -282,7 +287,8 @@ def test_ipvsadm(t):
     so and ends with an error, or has done it; nothing is half done."""
     _, server = declared(t)
     saved = sorted(t.lb.run('ipvsadm -S -n').out.splitlines())
-    commands = (f'-E {SERVICE} -s rr --fullnat --toa 254', f'-E {SERVICE} -s rr --fullnat',
+    commands = (f'-E {SERVICE} -s rr --fullnat --toa 254',
+                f'-E {SERVICE} -s rr --fullnat --toa 200',
                 f'-P {SERVICE} -z 10.0.0.160-10.0.0.169',
                 f'-Q {SERVICE} -z 10.0.0.160-10.0.0.169', '-Ln', '-G', '-S -n')
     failed = 0

@@ -7,7 +7,7 @@ sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(
 
 # pylint: disable=wrong-import-position
 import pcap
-from .basics import (CommandFailed, Failure, Result, Skip, check, each, equal, limit, long,
+from .basics import (CommandFailed, Failure, Result, Skip, check, dumps, each, equal, limit, long,
                      read_until, run, until)
 from .namespace import Namespace
 from .servers import Nginx, PeerServer, Seen
@@ -20,5 +20,5 @@ __all__ = ['CLIENT', 'CLIENT2', 'CLIENT2_V6', 'CLIENT_V6', 'FAMILIES', 'LB_INNER
            'LB_INNER_V6', 'LB_OUTER', 'LB_OUTER_V6', 'LIP', 'LIP2', 'LIP_V6', 'RS1', 'RS1_V6',
            'RS2', 'RS2_V6', 'V4', 'V6', 'VIP', 'VIP_V6', 'Capture', 'CommandFailed', 'Failure',
            'Family', 'Host', 'Namespace', 'Nginx', 'PeerServer', 'Result', 'Seen', 'Skip',
-           'Topology', 'address_port', 'check', 'each', 'equal', 'limit', 'long', 'pcap',
+           'Topology', 'address_port', 'check', 'dumps', 'each', 'equal', 'limit', 'long', 'pcap',
            'read_until', 'run', 'until']

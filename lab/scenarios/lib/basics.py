@@ -2,6 +2,7 @@
 """Commands, waiting, and verdicts."""
 import dataclasses
 import os
+import re
 import signal
 import subprocess
 import time
@@ -102,6 +103,14 @@ def long(function):
     """Decorator: too long for every push; "make check-long" runs it, "make check" does not."""
     function.long = True
     return function
+
+
+def dumps(pattern):
+    """Decorator: the kernel shows a call trace after lines like this, and is right."""
+    def mark(function):
+        function.dumps = re.compile(pattern)
+        return function
+    return mark
 
 
 def each(values):

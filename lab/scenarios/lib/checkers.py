@@ -3,6 +3,7 @@
 our code."""
 import glob
 import os
+import re
 import shutil
 import time
 
@@ -26,6 +27,10 @@ def write(path, text):
         file.write(str(text))
 
 
+# sysfs_slab_add() of 6.1 forgets the name of a cache that it cannot add for want of memory
+KERNELS_OWN = 'sysfs_slab_add'
+
+
 def leaks():
     """What nobody points to any more, as kmemleak describes it, once; '' if nothing."""
     began = time.monotonic()
@@ -47,9 +52,9 @@ def lockdep_gave_up():
 def check_silent():
     """Fail if kmemleak or lockdep have something to say."""
     basics.check(not lockdep_gave_up(), 'lockdep is off: it has found something or is full')
-    found = leaks()
-    count = found.count('unreferenced object')
-    basics.check(not count, f'kmemleak: {count} leaks\n{found}')
+    found = [record for record in re.split(r'^(?=unreferenced object)', leaks(), flags=re.M)
+             if record.strip() and KERNELS_OWN not in record]
+    basics.check(not found, f'kmemleak: {len(found)} leaks\n' + ''.join(found))
 
 
 def has_checkers():
