@@ -10,21 +10,11 @@ import threading
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
+from lib.servers import says_and_closes, waits_for_the_end
 
 FIRST, LAST = 30000, 30019
 PORTS = LAST - FIRST + 1
 SHORT = 500
-
-
-def says_and_closes(sock, seen):
-    """A server that closes first: it keeps the TIME_WAIT."""
-    sock.sendall(f'{seen.peername[0]} {seen.peername[1]}\n'.encode())
-
-
-def waits_for_the_end(sock, seen):
-    """A server that lets the client close first."""
-    sock.sendall(f'{seen.peername[0]} {seen.peername[1]}\n'.encode())
-    sock.recv(100)
 
 
 def short_connection(client, closes_first):

@@ -14,6 +14,7 @@ import re
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
 from lib.rawtcp import MSS, RawTcp
+from lib.servers import says_and_closes
 from lib.traffic import Chain, echo, greeted, reset
 
 NO_SCHEDULERS = {'ftp', 'pe_sip'}
@@ -241,11 +242,6 @@ def test_expire_nodest_conn(t, family):
     client, port = held[t.rs1].own
     equal(chain.ask(family.vip, 8000, source=client, source_port=port), t.rs2, 'server')
     chain.check_clients()
-
-
-def says_and_closes(sock, seen):
-    """A server that closes first: it keeps the TIME_WAIT."""
-    sock.sendall(f'{seen.peername[0]} {seen.peername[1]}\n'.encode())
 
 
 def same_port_again(t, family, chain, port, times):

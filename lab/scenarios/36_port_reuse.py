@@ -12,15 +12,11 @@ import os
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
 from lib.rawtcp import MSS, SACK_PERMITTED, WINDOW_SCALE, RawTcp, timestamps
+from lib.servers import says_and_closes, waits_for_the_end
 
 PORT = 30000
 CONNECTIONS = 30
 START = 0x40000000
-
-
-def says_and_closes(sock, seen):
-    """A server that closes first: it keeps the TIME_WAIT."""
-    sock.sendall(f'{seen.peername[0]} {seen.peername[1]}\n'.encode())
 
 
 def short_connection(host, family, number, stamped):
@@ -96,12 +92,6 @@ def test_backwards_stripped(t, family):
     """The service takes the timestamps out."""
     syns = through_one_port(t, family, 'strip', lambda number: True)
     equal([str(packet) for packet in syns if packet.timestamps], [], 'SYNs with timestamps')
-
-
-def waits_for_the_end(sock, seen):
-    """A server that lets the client close first: it waits for the last ACK."""
-    sock.sendall(f'{seen.peername[0]} {seen.peername[1]}\n'.encode())
-    sock.recv(100)
 
 
 def test_last_ack_missing(t, family):

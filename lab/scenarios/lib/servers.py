@@ -92,6 +92,17 @@ class PeerServer:
         self.listener.close()
 
 
+def says_and_closes(sock, seen):
+    """A handler that closes first: the server keeps the TIME_WAIT."""
+    sock.sendall(f'{seen.peername[0]} {seen.peername[1]}\n'.encode())
+
+
+def waits_for_the_end(sock, seen):
+    """A handler that lets the client close first: the server waits for the last ACK."""
+    says_and_closes(sock, seen)
+    sock.recv(100)
+
+
 def digest_of_rest(sock):
     """Read to the other side's FIN; the sha256 of what came."""
     total = hashlib.sha256()
