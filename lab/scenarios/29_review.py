@@ -4,8 +4,7 @@
 Seen failing:
 
   tcp_in_fragments_v6      6.1, the module before ff4fb42: skb_checksum_help() warns, panic
-
-The scenarios of UDP passed with the fix (4477aec) and have not been seen failing without it.
+  udp_subscription, udp_late_answer   with a copy of the module for which UDP is always closed
 """
 import os
 import socket

@@ -6,8 +6,7 @@ Seen failing:
 
   with a copy of the modules in which the client's port in the TOA was off by one: all but
     udp_by_mark
-
-Not seen failing so far: udp_by_mark.
+  marks left out when a connection's declaration is looked up: udp_by_mark
 """
 import ipaddress
 import os

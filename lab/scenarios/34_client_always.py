@@ -11,8 +11,8 @@ Seen failing, each with a copy of the modules that was broken like this:
   the server not told of a half-open connection that expired: syn_after_expiry, whose second SYN
     got a challenge
   a FIN before the handshake's end left as TIME_WAIT: fin_before_handshake
-  a pending SYN in the window of the one before: reuse_in_each_state (refused, by chance); that
-    is what two_syns_at_once is for, which has been seen passing only
+  a pending SYN in the window of the one before: two_syns_at_once, and by chance
+    reuse_in_each_state
 """
 import socket
 import struct

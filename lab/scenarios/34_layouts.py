@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """The TOA's layouts: ours as others decode them, theirs as toa.ko decodes them, and none.
 
-Not seen failing yet: the run with broken modules is still to be done.
+Seen failing, each with a copy of the modules that was broken like this:
+
+  the client's port in the TOA off by one: kinds, kind_changed
+  the same in what toa.ko decodes: their_layouts
+  a client's options left alone with --toa off: off_is_not_open
 """
 import ipaddress
 

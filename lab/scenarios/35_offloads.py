@@ -4,7 +4,10 @@ MTUs; packets that are a list of packets.
 
 Seen failing: lists_with_toa, on 6.12, when identifications that jump kept GRO from merging;
 mixes, when the scenario itself lost the beginning of the download; lists_both_ways, when a GRO
-timer on the LB let bulk time out. Not yet seen failing with broken modules.
+timer on the LB let bulk time out. With a copy of the modules that was broken like this:
+
+  checksums that are still to be made not seeded: mixes
+  packets in a list not marked to be cut anew, on 6.12: lists_with_toa (not lists_both_ways)
 """
 import hashlib
 import os
