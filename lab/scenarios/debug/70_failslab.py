@@ -3,8 +3,8 @@
 refused or dropped, whole, and counted as what it is; nobody sees a wrong client; afterwards
 all works again. Whether memory is lost by it, kmemleak says at the end of the file.
 
-Only on the debug kernel. NOT PROVEN YET: only traffic_lb has been run to its end (it passed,
-with 88 faults), and none has been seen failing.
+Only on the debug kernel. Seen failing: traffic_lb, with a chunk of ports without memory counted
+as "no port is free". docs/testing.md says which have been run to their end.
 """
 import ctypes
 import errno

@@ -31,6 +31,12 @@ def write(path, text):
 KERNELS_OWN = 'sysfs_slab_add'
 
 
+def no_scan_unasked():
+    """Every ten minutes kmemleak would look through all of the memory by itself: for a minute
+    nobody gets much else done."""
+    write(KMEMLEAK, 'scan=off')
+
+
 def leaks():
     """What nobody points to any more, as kmemleak describes it, once; '' if nothing."""
     began = time.monotonic()

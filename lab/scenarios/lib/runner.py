@@ -244,6 +244,8 @@ def main():
     path = sys.argv[1]
     pattern = sys.argv[2] if len(sys.argv) > 2 else ''
     stem = os.path.basename(path).removesuffix('.py')
+    if checkers.has_checkers():
+        checkers.no_scan_unasked()
     ran = 0
     for function in load(path):
         if not wanted(pattern, stem, function):

@@ -8,6 +8,7 @@ RAW_RS, from rs1's wire.
 import ipaddress
 import re
 import threading
+import time
 
 from . import basics
 from .rawtcp import device_mac
@@ -115,6 +116,7 @@ class Bystanders:
         self.port = port
         self.client = t.client
         self.patience = patience
+        self.began = time.monotonic()
         self.done = 0
         self.echoes = 0
         self.failures = []
@@ -151,7 +153,7 @@ class Bystanders:
                     self.echo(sock, b'hello')
                 self.done += 1
             except (OSError, basics.Failure) as error:
-                self.failures.append(error)
+                self.failures.append(f'{time.monotonic() - self.began:.0f} s: {error}')
 
     def _stay(self):
         while not self.stopping.is_set():
