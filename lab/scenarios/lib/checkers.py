@@ -32,8 +32,8 @@ KERNELS_OWN = 'sysfs_slab_add'
 
 
 def no_scan_unasked():
-    """Every ten minutes kmemleak would look through all of the memory by itself: for a minute
-    nobody gets much else done."""
+    """Every ten minutes kmemleak would look through all of the memory by itself, in the middle
+    of a scenario; leaks() asks for it at the end of each file."""
     write(KMEMLEAK, 'scan=off')
 
 
