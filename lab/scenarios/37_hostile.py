@@ -11,6 +11,7 @@ Seen failing:
   the real server not told of recycled connections: syn_flood (29 of 31, 11 SYNs sent again)
   no limit of flows: flow_limit
   any RST believed: false_rst
+  no bound for half-open connections (fullnat_half_open_percent 100): syn_flood
   as it was before the length of a TCP header was checked again after fnat_prepare():
     fuzz_packets, after 550 000 (an oops in fnat_toa_insert())
   replayed without -p, so that a source is another now and then: fuzz_smoke

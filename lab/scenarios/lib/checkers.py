@@ -13,6 +13,8 @@ KMEMLEAK = '/sys/kernel/debug/kmemleak'
 LOCKDEP = '/proc/lockdep_stats'
 GCOV = '/sys/kernel/debug/gcov'
 YOUNG = 5       # seconds; what is younger is no leak yet, says kmemleak
+# sysfs_slab_add() of 6.1 forgets the name of a cache that it cannot add for want of memory
+KERNELS_OWN = 'sysfs_slab_add'
 
 
 def read(path):
@@ -25,10 +27,6 @@ def write(path, text):
     """Write to a file of the kernel."""
     with open(path, 'w', encoding='ascii') as file:
         file.write(str(text))
-
-
-# sysfs_slab_add() of 6.1 forgets the name of a cache that it cannot add for want of memory
-KERNELS_OWN = 'sysfs_slab_add'
 
 
 def no_scan_unasked():
