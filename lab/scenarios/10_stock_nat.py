@@ -46,3 +46,14 @@ def test_peer_server_and_capture(t):
     equal(server.clients, [(CLIENT2, 41000)], 'clients')
     syns = [p for p in capture.packets() if p.flags == 'S']
     equal([(p.source, p.destination) for p in syns], [((CLIENT2, 41000), (RS1, 8000))], 'SYNs')
+
+
+def test_capture_ends_beside_traffic(t):
+    """A capture ends and has its packets while more of them come without a pause."""
+    t.rs1.peer_server(8000)
+    t.lb.spawn(['ping', '-q', '-f', '-s', '200', RS1], t.lb.path('ping.log'))
+    for port in range(41000, 41005):
+        capture = t.rs1.capture()
+        t.lb.ask(RS1, 8000, b'hello', source_port=port)
+        sent = [p for p in capture.packets() if p.source == (LB_INNER, port)]
+        equal([p.payload for p in sent if p.payload_len], [b'hello'], 'captured')

@@ -25,6 +25,7 @@ class Capture:
         self.device = device
         self.path = namespace.path(f'{device}-{Capture.count}.pcap')
         self.log = self.path + '.log'
+        self.searched = 0
         self.process = namespace.spawn(
             ['tcpdump', '-i', device, '-U', '--immediate-mode', '-B', '65536', '-Z', 'root',
              '-s', str(snaplen), '-w', self.path,
@@ -40,13 +41,17 @@ class Capture:
         return 'listening on' in self._said()
 
     def _marked(self):
+        """Is the mark in what was written since the last look? Traffic goes on after it."""
         with open(self.path, 'rb') as file:
-            file.seek(max(0, os.path.getsize(self.path) - 4096))
-            return MARK in file.read()
+            file.seek(max(0, self.searched - len(MARK)))
+            found = MARK in file.read()
+            self.searched = file.tell()
+        return found
 
     def stop(self):
         """End it; everything sent or received before this call is in it."""
         if self.process.poll() is None:
+            self.searched = os.path.getsize(self.path)
             with self.namespace:
                 with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
                     sock.bind((self.device, MARK_TYPE))
