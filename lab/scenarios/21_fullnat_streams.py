@@ -116,7 +116,7 @@ def test_endings(t):
     blob = os.urandom(1 << 20)
 
     def serve(sock, seen):
-        sock.sendall(f'{seen.peername[0]} {seen.peername[1]}\n'.encode())
+        sock.sendall(greeting(seen.peername))
         how = read_line(sock)
         if how == 'client half-closes':
             check(read_all(sock) == b'bye', 'server: not the whole request')

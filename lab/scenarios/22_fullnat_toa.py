@@ -61,7 +61,7 @@ def check_forgery(host, vip, server, where, options):
         peer.send('FA', options)
     else:
         peer.send('A')
-    line = f'{host.address} {peer.sport}\n'.encode()
+    line = greeting(peer.own)
     equal(peer.read(len(line)), line, f'{where}: what the server says')
     until(lambda: peer.own in server.clients, what='the server has noted the client')
     peer.reset()
@@ -104,7 +104,7 @@ def test_forged_on_live(t, family):
     host = family.raw(t)
     forged = toa(family.kinds[0], family.forged, 6666)
     peer = RawTcp(host, family.vip, 8000).connect()
-    line = f'{host.address} {peer.sport}\n'.encode()
+    line = greeting(peer.own)
     equal(peer.read(len(line)), line, 'what the server says')
     peer.send('PA', forged, b'live')
     equal(peer.read(4), b'live', 'echo')
@@ -132,7 +132,7 @@ def test_untrusted(t):
         for kind in (200, 254):
             peer = RawTcp(host, RS1, 8000).connect(ack_options=toa(kind, '203.0.113.9', 999))
             named = ('203.0.113.9', 999) if believed else peer.own
-            line = f'{named[0]} {named[1]}\n'.encode()
+            line = greeting(named)
             equal(peer.read(len(line)), line, f'{source}, kind {kind}: the client')
             peer.reset()
         stats = t.rs1.toa_stats()

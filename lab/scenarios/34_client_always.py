@@ -33,11 +33,6 @@ COOKIE_REQUEST = bytes((1, 1, TFO, 2))
 COOKIE = bytes((1, 1, TFO, 10)) + b'a cookie'
 
 
-def greeting(client):
-    """What PeerServer says to this client."""
-    return f'{client[0]} {client[1]}\n'.encode()
-
-
 def served(t, family, port=8000, **options):
     """A FULLNAT service over rs1 alone, with a server there, and a capture of it."""
     family.fullnat(t, port)

@@ -36,7 +36,7 @@ def one_client(t, family, number, blob):
     """A connection with a request of some segments; returns the client."""
     source = (family.client, family.client2)[number % 2]
     own, answer = t.client.ask(family.vip, 8000, blob, source=source, timeout=180)
-    check(answer == f'{own[0]} {own[1]}\n'.encode() + blob, f'{own} was told {answer[:60]}')
+    check(answer == greeting(own) + blob, f'{own} was told {answer[:60]}')
     return own
 
 

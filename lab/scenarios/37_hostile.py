@@ -130,7 +130,7 @@ def test_fragmented_ipv6_request(t):
         host.send(packet[:4] + struct.pack('!HBB', len(body), FRAGMENT_HEADER, 64)
                   + packet[8:40] + body)
     peer.advance('PA', payload)
-    line = '{} {}\n'.format(*peer.own).encode()
+    line = greeting(peer.own)
     equal(peer.read(len(line) + len(payload)), line + payload, 'answer')
     equal(server.clients, [peer.own], 'clients')
     equal(t.lb.fullnat_stats()['toa_split'], 1, 'toa_split')
@@ -142,7 +142,7 @@ def test_false_rst(t, family):
     family.fullnat(t)
     server = t.rs1.peer_server(8000, family=family.af)
     peer = RawTcp(family.raw(t), family.vip, 8000).connect(MSS + WINDOW_SCALE)
-    line = '{} {}\n'.format(*peer.own).encode()
+    line = greeting(peer.own)
     equal(peer.read(len(line)), line, 'greeting')
     # far from the number, and on either side of what the server can have room for
     false = (peer.seq ^ 1 << 31, peer.seq + (1 << 27), peer.seq - 1)

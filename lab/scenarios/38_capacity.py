@@ -103,7 +103,7 @@ def test_full_address_next(t):
     t.lb.run(f'ipvsadm -P {service} -z 10.0.0.102:30000-30009')
     waiting.settimeout(20)
     own = waiting.getsockname()
-    line = f'{own[0]} {own[1]}\n'.encode()
+    line = greeting(own)
     equal(read_until(waiting, len(line)), line, 'the 21st')
     equal(held(t, ['10.0.0.102']), 1, 'ports held of the third')
     for sock in (*conns, waiting):

@@ -41,7 +41,7 @@ def spoken(t, family, **options):
     release = []
 
     def serve(sock, seen):
-        sock.sendall(f'{seen.peername[0]} {seen.peername[1]}\n'.encode())
+        sock.sendall(greeting(seen.peername))
         sock.sendall(sock.recv(100))
         accepted.append(sock)
         until(lambda: release, 300, 'the test lets go')

@@ -39,8 +39,6 @@ def configure(percent, code=EVERYWHERE, task_filter=False):
     write(attribute('fail_page_alloc', 'min-order'), 0 if percent else 1)
     for kind in KINDS:
         write(attribute(kind, 'probability'), percent)
-    # warnings of failed allocations are for basics.dumps() to judge, not for the console's reader
-    write('/proc/sys/kernel/printk', 4)
 
 
 def injected():
@@ -49,11 +47,24 @@ def injected():
 
 
 @contextlib.contextmanager
+def quiet_console():
+    """Warnings of failed allocations are for basics.dumps() to judge, not for the console's
+    reader."""
+    levels = read('/proc/sys/kernel/printk')
+    write('/proc/sys/kernel/printk', 4)
+    try:
+        yield
+    finally:
+        write('/proc/sys/kernel/printk', levels)
+
+
+@contextlib.contextmanager
 def failing(percent, **options):
     """Some allocations fail in here; see configure()."""
     configure(percent, **options)
     try:
-        yield
+        with quiet_console():
+            yield
     finally:
         for kind in KINDS:
             write(attribute(kind, 'probability'), 0)
@@ -78,10 +89,11 @@ class Nth:
 
     def __iter__(self):
         try:
-            while self.hit:
-                self.number += 1
-                basics.check(self.number <= self.most, f'still failing at {self.number}')
-                yield self
+            with quiet_console():
+                while self.hit:
+                    self.number += 1
+                    basics.check(self.number <= self.most, f'still failing at {self.number}')
+                    yield self
         finally:
             os.close(self.fd)
 

@@ -16,8 +16,13 @@ class Seen:
     local: tuple
 
 
+def greeting(client):
+    """What PeerServer says to the client that it sees as (address, port, ...)."""
+    return f'{client[0]} {client[1]}\n'.encode()
+
+
 class PeerServer:
-    """Tells each client who it seems to be ("ADDRESS PORT\\n"), then echoes.
+    """Tells each client who it seems to be, see greeting(), then echoes.
 
     speaks_first=False: says so only after the client has sent something.
     handler: a function of (socket, Seen) that does it all instead.
@@ -70,7 +75,7 @@ class PeerServer:
 
     def echo(self, sock, seen):
         """Name the client, then echo."""
-        line = f'{seen.peername[0]} {seen.peername[1]}\n'.encode()
+        line = greeting(seen.peername)
         if self.speaks_first:
             sock.sendall(line)
         while True:
@@ -94,7 +99,7 @@ class PeerServer:
 
 def says_and_closes(sock, seen):
     """A handler that closes first: the server keeps the TIME_WAIT."""
-    sock.sendall(f'{seen.peername[0]} {seen.peername[1]}\n'.encode())
+    sock.sendall(greeting(seen.peername))
 
 
 def waits_for_the_end(sock, seen):

@@ -12,6 +12,7 @@ import time
 
 from . import basics
 from .rawtcp import device_mac
+from .servers import greeting
 from .topology import CLIENT, CLIENT2, CLIENT_V6, RS1, RS2, VIP, VIP_V6
 
 INVENTED, INVENTED_V6 = '198.18.0.0/15', '2001:db8:bad::/48'
@@ -133,7 +134,7 @@ class Bystanders:
         sock = self.client.connect(VIP, self.port, source=source, timeout=self.patience)
         try:
             own = sock.getsockname()
-            line = f'{own[0]} {own[1]}\n'.encode()
+            line = greeting(own)
             basics.equal(basics.read_until(sock, len(line)), line, 'what the server sees')
         except (OSError, basics.Failure):
             sock.close()

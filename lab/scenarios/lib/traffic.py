@@ -6,13 +6,14 @@ import socket
 
 from . import basics, observe
 from .namespace import Namespace
+from .servers import greeting
 from .topology import V4
 
 
 def greeted(sock):
     """Read what peer_server says first; check that it names us. Returns own name."""
     own = sock.getsockname()[:2]
-    line = f'{own[0]} {own[1]}\n'.encode()
+    line = greeting(own)
     basics.equal(basics.read_until(sock, len(line)), line, 'greeting')
     return own
 
