@@ -16,8 +16,8 @@ struct seq_file;
 /* toa_stats.c: counters per namespace, in the order of /proc/net/toa_stats */
 enum toa_stat {
 	TOA_STAT_STORED,	/* connections whose client is known from a TOA */
-	TOA_STAT_ABSENT,	/* from a trusted source, but without TOA */
-	TOA_STAT_UNTRUSTED,	/* with TOA, but the source is in no trusted prefix */
+	TOA_STAT_ABSENT,	/* would be believed, but without TOA */
+	TOA_STAT_UNTRUSTED,	/* with TOA, but from a stranger or at a port that is not listed */
 	TOA_STAT_MALFORMED,	/* option of a TOA kind with a length in no table */
 	TOA_STAT_BAD_CLIENT,	/* address that no client can have */
 	TOA_STAT_BAD_FAMILY,	/* IPv6 client on an IPv4 socket */
@@ -31,10 +31,16 @@ struct toa_stats {
 	unsigned long count[TOA_STAT_MAX];
 };
 
+struct toa_policy {
+	struct toa_trust __rcu *trust;	/* never NULL */
+	struct toa_ports __rcu *ports;	/* NULL: all */
+	unsigned int layouts;
+};
+
 /* Per namespace. */
 struct toa_net {
 	struct toa_stats __percpu *stats;
-	struct toa_trust __rcu *trust;	/* never NULL; written under toa_trust_lock */
+	struct toa_policy policy;
 	struct ctl_table_header *sysctl;
 	struct ctl_table *sysctl_table;
 };
@@ -54,14 +60,55 @@ static inline void toa_count(const struct net *net, enum toa_stat stat)
 int toa_stats_net_init(struct net *net, struct toa_net *tn);
 void toa_stats_net_exit(struct net *net, struct toa_net *tn);
 
-/* toa_trust.c: whom to believe */
-#define TOA_TRUST_DEFAULT "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7"
-#define TOA_TRUST_TEXT_MAX 4096	/* bytes, with the final NUL */
+#define TOA_TEXT_MAX 4096	/* bytes of a setting as text, with the final NUL */
 
-int toa_trust_net_init(struct net *net, struct toa_net *tn, const char *initial);
-void toa_trust_net_exit(struct toa_net *tn);
-bool toa_trusted(const struct net *net, const struct toa_client *wire);
-void toa_trust_print(const struct net *net, char *buf, size_t size);
+/* toa_trust.c: lists of prefixes */
+#define TOA_TRUST_DEFAULT "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7"
+
+struct toa_trust *toa_trust_parse(const char *text);
+struct toa_trust *toa_trust_copy(const struct toa_trust *t);
+void toa_trust_free(struct toa_trust *t);
+bool toa_trust_has(const struct toa_trust *t, const struct toa_client *wire);
+void toa_trust_print(const struct toa_trust *t, char *buf, size_t size);
+
+/* toa_ports.c: sets of local ports */
+struct toa_ports *toa_ports_parse(const char *text);
+struct toa_ports *toa_ports_copy(const struct toa_ports *ports);
+void toa_ports_free(struct toa_ports *ports);
+bool toa_ports_has(const struct toa_ports *ports, u16 port);
+void toa_ports_print(struct toa_ports *ports, char *buf, size_t size);
+
+/* toa_layouts.c: sets of layouts */
+#define TOA_LAYOUTS_DEFAULT "200/8,254/8,253/20,254/20"
+
+int toa_layouts_parse(const char *text);
+void toa_layouts_print(unsigned int set, char *buf, size_t size);
+
+/* toa_policy.c: which TOA is believed */
+struct toa_policy_text {
+	const char *trust, *ports, *layouts;
+};
+
+enum toa_verdict {
+	TOA_BELIEVED,
+	TOA_STRANGER,		/* the source is in no trusted prefix */
+	TOA_OTHER_PORT,		/* connections to this local port have no balancer */
+};
+
+int toa_policy_net_init(struct net *net, const struct toa_policy_text *text);
+void toa_policy_net_exit(struct net *net);
+unsigned int toa_policy_layouts(const struct net *net);
+enum toa_verdict toa_policy_judge(const struct net *net, const struct toa_client *wire, u16 port);
+int toa_policy_set_trust(struct net *net, const char *text);
+int toa_policy_set_ports(struct net *net, const char *text);
+int toa_policy_set_layouts(struct net *net, const char *text);
+void toa_policy_print_trust(const struct net *net, char *buf, size_t size);
+void toa_policy_print_ports(const struct net *net, char *buf, size_t size);
+void toa_policy_print_layouts(const struct net *net, char *buf, size_t size);
+
+/* toa_sysctl.c: net.toa.* */
+int toa_sysctl_net_init(struct net *net, struct toa_net *tn);
+void toa_sysctl_net_exit(struct toa_net *tn);
 
 /* toa_table.c: the clients, by socket */
 int toa_table_init(void);

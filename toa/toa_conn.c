@@ -80,26 +80,26 @@ void toa_conn_established(struct sock *sk, const struct sk_buff *skb)
 	enum toa_parse_result res;
 	unsigned int len;
 	const u8 *opts;
-	bool trusted;
+	bool believed;
 
 	toa_table_forget(sk);
 	opts = toa_conn_options(skb, &len);
 	if (!opts)
 		return;
 
-	res = toa_parse(opts, len, TOA_LAYOUT_ALL, &client);
 	toa_conn_wire(sk, &wire);
 	if (unlikely(toa_selftest_owns(sk))) {
-		if (res == TOA_FOUND)
+		if (toa_parse(opts, len, TOA_LAYOUT_ALL, &client) == TOA_FOUND)
 			toa_conn_store(sk, &client, &wire);
 		return;
 	}
-	trusted = toa_trusted(net, &wire);
+	res = toa_parse(opts, len, toa_policy_layouts(net), &client);
+	believed = toa_policy_judge(net, &wire, inet_sk(sk)->inet_num) == TOA_BELIEVED;
 	if (res == TOA_FOUND)
-		toa_count(net, trusted ? toa_conn_store(sk, &client, &wire) : TOA_STAT_UNTRUSTED);
+		toa_count(net, believed ? toa_conn_store(sk, &client, &wire) : TOA_STAT_UNTRUSTED);
 	else if (res == TOA_MALFORMED)
 		toa_count(net, TOA_STAT_MALFORMED);
-	else if (trusted)
+	else if (believed)
 		toa_count(net, TOA_STAT_ABSENT);
 }
 

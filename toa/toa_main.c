@@ -16,6 +16,15 @@ module_param_named(trust, toa_trust_param, charp, 0444);
 MODULE_PARM_DESC(trust, "prefixes to believe a TOA from, as ADDRESS[/LENGTH],... (default "
 		 TOA_TRUST_DEFAULT "); changed later by the sysctl net.toa.trust");
 
+static char *toa_ports_param = "";
+module_param_named(ports, toa_ports_param, charp, 0444);
+MODULE_PARM_DESC(ports, "local ports at which to believe a TOA, like 80,443,8000-8100 (default all); changed later by the sysctl net.toa.ports");
+
+static char *toa_layouts_param = TOA_LAYOUTS_DEFAULT;
+module_param_named(layouts, toa_layouts_param, charp, 0444);
+MODULE_PARM_DESC(layouts, "layouts of the TOA to understand, as KIND/LENGTH,... (default all, "
+		 TOA_LAYOUTS_DEFAULT "); changed later by the sysctl net.toa.layouts");
+
 static unsigned int toa_maxactive = 1024;
 module_param_named(maxactive, toa_maxactive, uint, 0444);
 MODULE_PARM_DESC(maxactive, "calls of getpeername() that may sleep at once (default 1024)");
@@ -24,6 +33,7 @@ unsigned int toa_net_id __read_mostly;
 
 static int __net_init toa_net_init(struct net *net)
 {
+	const struct toa_policy_text text = { toa_trust_param, toa_ports_param, toa_layouts_param };
 	struct toa_net *tn = toa_net(net);
 	int err;
 
@@ -33,11 +43,16 @@ static int __net_init toa_net_init(struct net *net)
 	err = toa_table_net_init(net);
 	if (err)
 		goto err_stats;
-	err = toa_trust_net_init(net, tn, net_eq(net, &init_net) ? toa_trust_param : NULL);
+	err = toa_policy_net_init(net, &text);
 	if (err)
 		goto err_table;
+	err = toa_sysctl_net_init(net, tn);
+	if (err)
+		goto err_policy;
 	return 0;
 
+err_policy:
+	toa_policy_net_exit(net);
 err_table:
 	toa_table_net_exit(net);
 err_stats:
@@ -49,7 +64,8 @@ static void __net_exit toa_net_exit(struct net *net)
 {
 	struct toa_net *tn = toa_net(net);
 
-	toa_trust_net_exit(tn);
+	toa_sysctl_net_exit(tn);
+	toa_policy_net_exit(net);
 	toa_table_net_exit(net);
 	toa_stats_net_exit(net, tn);
 }
@@ -64,11 +80,11 @@ static struct pernet_operations toa_net_ops = {
 /* The one line that says whom we believe. */
 static void toa_announce(void)
 {
-	char *text = kmalloc(TOA_TRUST_TEXT_MAX, GFP_KERNEL);
+	char *text = kmalloc(TOA_TEXT_MAX, GFP_KERNEL);
 
 	if (!text)
 		return;
-	toa_trust_print(&init_net, text, TOA_TRUST_TEXT_MAX);
+	toa_policy_print_trust(&init_net, text, TOA_TEXT_MAX);
 	if (toa_trust_param == toa_trust_default)
 		pr_info("client addresses are believed from private sources: %s (change: trust=, net.toa.trust)\n",
 			text);

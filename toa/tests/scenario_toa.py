@@ -573,23 +573,28 @@ def never_accepted(wire):
     wait_for('table drained', lambda: not entries())
 
 
+def refused(name, value, error, ns='toa-s'):
+    """Write a setting that must not be taken; it stays what it was."""
+    before = sysctl(name, ns=ns)
+    try:
+        sysctl(name, value, ns=ns)
+    except OSError as got:
+        expect(f'{name}={value[:40]}', errno.errorcode[got.errno], errno.errorcode[error])
+    else:
+        raise Failed(f'{name}={value[:40]} was accepted')
+    expect(f'{name} after {value[:40]}', sysctl(name, ns=ns), before)
+
+
 @case
 def trust_values(_):
     """What net.toa.trust takes and shows; a bad list changes nothing."""
     sysctl('net.toa.trust', ' 192.0.2.0/28,\t2001:db8::/32 198.51.100.7\n')
-    good = '192.0.2.0/28,2001:db8::/32,198.51.100.7/32'
-    expect('trust', sysctl('net.toa.trust'), good)
+    expect('trust', sysctl('net.toa.trust'), '192.0.2.0/28,2001:db8::/32,198.51.100.7/32')
     bad = ['192.0.2.0/33', '192.0.2.0/', '192.0.2.0/-1', '192.0.2.0/+8', '192.0.2.5/28', 'x',
            '192.0.2', '192.0.2.0/28/4', '2001:db8::/129', '2001:db8::1/64', '::ffff:10.0.0.0/104',
            '10.0.0.0/8,lip', '10.0.0.0/8;11.0.0.0/8', ','.join(['10.0.0.0/8'] * 65), 'x' * 5000]
     for value in bad:
-        try:
-            sysctl('net.toa.trust', value)
-        except OSError as error:
-            expect(value[:40], error.errno, errno.EINVAL)
-        else:
-            raise Failed(f'{value[:40]} was accepted')
-        expect(f'trust after {value[:40]}', sysctl('net.toa.trust'), good)
+        refused('net.toa.trust', value, errno.EINVAL)
     for value in ('', '0.0.0.0/0,::/0', ','.join(['10.0.0.0/8'] * 64)):
         sysctl('net.toa.trust', value + '\n')
         expect('trust', sysctl('net.toa.trust'), value)
@@ -611,6 +616,95 @@ def trust_per_namespace(wire):
         expect('counters of another namespace', counters('toa-new'), {})
     finally:
         run('ip', 'netns', 'del', 'toa-new')
+
+
+@case
+def ports(wire):
+    """A TOA counts only at the ports of net.toa.ports; without such a list at all."""
+    with listen() as server, listen() as other:
+        expect('ports', sysctl('net.toa.ports'), '')
+        number = port_of(server)
+        sysctl('net.toa.ports', f'1-2,{number}')
+        check(wire, server, SRV4, toa(200, CLIENT4, 50020), (CLIENT4, 50020))
+        check(wire, other, SRV4, toa(200, CLIENT4, 50020), None)
+        check(wire, other, SRV4, TS, None)
+        expect('counters', counters(), {'stored': 1, 'answered': 3, 'untrusted': 1})
+        sysctl('net.toa.ports', f'1-{number - 1},{number + 1}-65535')
+        check(wire, server, SRV4, toa(200, CLIENT4, 50020), None)
+        sysctl('net.toa.ports', '\n')
+        for sock in (server, other):
+            check(wire, sock, SRV4, toa(200, CLIENT4, 50020), (CLIENT4, 50020))
+
+
+@case
+def ports_values(_):
+    """What net.toa.ports takes and shows; a bad list changes nothing."""
+    for value, shown in (('80', '80'), ('443,80\n', '80,443'), (' 8000-8100,8101 ', '8000-8101'),
+                         ('1-65535', '1-65535'), ('\n', ''),
+                         (','.join(str(n) for n in range(2, 1500, 2)),) * 2):
+        sysctl('net.toa.ports', value)
+        expect(f'ports {value[:40]}', sysctl('net.toa.ports'), shown)
+    refused('net.toa.ports', '80,x', errno.EINVAL)
+    if "toa: ports: '80,x': not a list of ports" not in kernel_log():
+        raise Failed('dmesg does not show the bad list')
+    for value in ('0', '0-80', '65536', '-1', '80-', '-80', '90-80', '80;81', '80 81', 'http',
+                  '80,' * 2000):
+        refused('net.toa.ports', value, errno.EINVAL)
+
+
+LAYOUTS = {'200/8': (200, CLIENT4), '254/8': (254, CLIENT4),
+           '253/20': (253, CLIENT6), '254/20': (254, CLIENT6)}
+
+
+@case
+def layouts(wire):
+    """A layout outside of net.toa.layouts is like any foreign option."""
+    expect('layouts', sysctl('net.toa.layouts'), ','.join(LAYOUTS))
+    with listen(socket.AF_INET6) as server:
+        for accepted_one in LAYOUTS:
+            sysctl('net.toa.layouts', accepted_one)
+            expect('self-test', selftest(), 'ok')
+            for name, (kind, client) in LAYOUTS.items():
+                want = (client if ':' in client else '::ffff:' + client, 50021)
+                check(wire, server, SRV6, toa(kind, client, 50021),
+                      want if name == accepted_one else None)
+    expect('counters', counters(), {'stored': 4, 'answered': 12, 'absent': 12})
+
+
+@case
+def layouts_values(_):
+    """What net.toa.layouts takes and shows; a bad list changes nothing."""
+    for value, shown in (('254/8', '254/8'), (' 254/20,\t254/8 200/8\n', '200/8,254/8,254/20')):
+        sysctl('net.toa.layouts', value)
+        expect('layouts', sysctl('net.toa.layouts'), shown)
+    refused('net.toa.layouts', '200/8,254/16', errno.EINVAL)
+    if "toa: layouts: '254/16': none of 200/8,254/8,253/20,254/20" not in kernel_log():
+        raise Failed('dmesg does not name the bad layout')
+    for value in ('200/20', '253/8', '201/8', '200', '200/', '/8', '200/8/8', '+200/8', '0xc8/8',
+                  '456/8', '\n', ','):
+        refused('net.toa.layouts', value, errno.EINVAL)
+
+
+@case
+def policy_at_load(_):
+    """The parameters "ports" and "layouts"; a malformed one is refused by name."""
+    reload_module('ports=80,8000-8100', 'layouts=254/8,254/20')
+    run('ip', 'netns', 'add', 'toa-new')
+    try:
+        for ns in ('toa-s', 'toa-new'):
+            expect('ports', sysctl('net.toa.ports', ns=ns), '80,8000-8100')
+            expect('layouts', sysctl('net.toa.layouts', ns=ns), '254/8,254/20')
+    finally:
+        run('ip', 'netns', 'del', 'toa-new')
+    expect('self-test', stats()['module_selftest'], 'ok')
+    unload()
+    for bad, why in (('ports=80,x1', "ports: '80,x1': not a list"),
+                     ('layouts=254/9', "layouts: '254/9': none of")):
+        if not load(bad, check=False).returncode or is_loaded():
+            raise Failed(f'loaded with {bad}')
+        if why not in kernel_log():
+            raise Failed(f'dmesg does not name {bad}')
+    load()
 
 
 @case

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Which TOA is believed: one of an accepted layout, for a connection to a listed
+ * local port, in a packet from a trusted source. Each namespace has its own
+ * policy. That of the initial one comes from the module's parameters; another
+ * starts with a copy of it.
+ *
+ * Each of the three parts is replaced as a whole, so that a reader sees the old
+ * one or the new one.
+ */
+#include <linux/mutex.h>
+#include <linux/rcupdate.h>
+
+#include "toa.h"
+
+static DEFINE_MUTEX(toa_policy_lock);	/* writers, and readers that may sleep, of all namespaces */
+
+#define toa_policy_locked(p) rcu_dereference_protected(p, lockdep_is_held(&toa_policy_lock))
+
+static struct toa_policy *toa_policy(const struct net *net)
+{
+	return &toa_net(net)->policy;
+}
+
+/* Set of TOA_LAYOUT_*. Any context. */
+unsigned int toa_policy_layouts(const struct net *net)
+{
+	return READ_ONCE(toa_policy(net)->layouts);
+}
+
+static bool toa_policy_has_port(const struct net *net, u16 port)
+{
+	const struct toa_ports *ports = rcu_dereference(toa_policy(net)->ports);
+
+	return !ports || toa_ports_has(ports, port);
+}
+
+/**
+ * toa_policy_judge - is the TOA of a packet believed?
+ * @net: the namespace
+ * @wire: where the packet comes from
+ * @port: the local port of its connection
+ *
+ * Any context.
+ */
+enum toa_verdict toa_policy_judge(const struct net *net, const struct toa_client *wire, u16 port)
+{
+	enum toa_verdict verdict = TOA_BELIEVED;
+
+	rcu_read_lock();
+	if (!toa_policy_has_port(net, port))
+		verdict = TOA_OTHER_PORT;
+	else if (!toa_trust_has(rcu_dereference(toa_policy(net)->trust), wire))
+		verdict = TOA_STRANGER;
+	rcu_read_unlock();
+	return verdict;
+}
+
+/* The settings of a namespace as text. Process context, like all that follows. */
+
+void toa_policy_print_trust(const struct net *net, char *buf, size_t size)
+{
+	mutex_lock(&toa_policy_lock);
+	toa_trust_print(toa_policy_locked(toa_policy(net)->trust), buf, size);
+	mutex_unlock(&toa_policy_lock);
+}
+
+void toa_policy_print_ports(const struct net *net, char *buf, size_t size)
+{
+	struct toa_ports *ports;
+
+	buf[0] = '\0';
+	mutex_lock(&toa_policy_lock);
+	ports = toa_policy_locked(toa_policy(net)->ports);
+	if (ports)
+		toa_ports_print(ports, buf, size);
+	mutex_unlock(&toa_policy_lock);
+}
+
+void toa_policy_print_layouts(const struct net *net, char *buf, size_t size)
+{
+	toa_layouts_print(toa_policy_layouts(net), buf, size);
+}
+
+int toa_policy_set_trust(struct net *net, const char *text)
+{
+	struct toa_trust *t = toa_trust_parse(text);
+
+	if (IS_ERR(t))
+		return PTR_ERR(t);
+	mutex_lock(&toa_policy_lock);
+	t = rcu_replace_pointer(toa_policy(net)->trust, t, lockdep_is_held(&toa_policy_lock));
+	mutex_unlock(&toa_policy_lock);
+	toa_trust_free(t);
+	return 0;
+}
+
+int toa_policy_set_ports(struct net *net, const char *text)
+{
+	struct toa_ports *ports = toa_ports_parse(text);
+
+	if (IS_ERR(ports))
+		return PTR_ERR(ports);
+	mutex_lock(&toa_policy_lock);
+	ports = rcu_replace_pointer(toa_policy(net)->ports, ports,
+				    lockdep_is_held(&toa_policy_lock));
+	mutex_unlock(&toa_policy_lock);
+	toa_ports_free(ports);
+	return 0;
+}
+
+int toa_policy_set_layouts(struct net *net, const char *text)
+{
+	int layouts = toa_layouts_parse(text);
+
+	if (layouts < 0)
+		return layouts;
+	mutex_lock(&toa_policy_lock);
+	WRITE_ONCE(toa_policy(net)->layouts, layouts);
+	mutex_unlock(&toa_policy_lock);
+	return 0;
+}
+
+static int toa_policy_parse(struct net *net, const struct toa_policy_text *text)
+{
+	int err;
+
+	err = toa_policy_set_trust(net, text->trust);
+	if (!err)
+		err = toa_policy_set_ports(net, text->ports);
+	if (!err)
+		err = toa_policy_set_layouts(net, text->layouts);
+	return err;
+}
+
+static int toa_policy_inherit(struct toa_policy *to, const struct toa_policy *from)
+{
+	const struct toa_ports *ports;
+	struct toa_ports *copy = NULL;
+	struct toa_trust *trust;
+
+	lockdep_assert_held(&toa_policy_lock);
+	trust = toa_trust_copy(toa_policy_locked(from->trust));
+	ports = toa_policy_locked(from->ports);
+	if (ports)
+		copy = toa_ports_copy(ports);
+	to->layouts = from->layouts;
+	rcu_assign_pointer(to->trust, trust);
+	rcu_assign_pointer(to->ports, copy);
+	return trust && !ports == !copy ? 0 : -ENOMEM;
+}
+
+/* @text is for the initial namespace. */
+int toa_policy_net_init(struct net *net, const struct toa_policy_text *text)
+{
+	int err;
+
+	if (net_eq(net, &init_net)) {
+		err = toa_policy_parse(net, text);
+	} else {
+		mutex_lock(&toa_policy_lock);
+		err = toa_policy_inherit(toa_policy(net), toa_policy(&init_net));
+		mutex_unlock(&toa_policy_lock);
+	}
+	if (err)
+		toa_policy_net_exit(net);
+	return err;
+}
+
+/* No packet and no socket of the namespace is left. */
+void toa_policy_net_exit(struct net *net)
+{
+	struct toa_policy *p = toa_policy(net);
+
+	mutex_lock(&toa_policy_lock);
+	toa_trust_free(rcu_replace_pointer(p->trust, NULL, lockdep_is_held(&toa_policy_lock)));
+	toa_ports_free(rcu_replace_pointer(p->ports, NULL, lockdep_is_held(&toa_policy_lock)));
+	mutex_unlock(&toa_policy_lock);
+}
