@@ -3,6 +3,7 @@
 #ifndef TOA_H
 #define TOA_H
 
+#include <linux/inet.h>
 #include <linux/kernel.h>
 #include <linux/skbuff.h>
 #include <net/net_namespace.h>
@@ -64,11 +65,14 @@ void toa_stats_net_exit(struct net *net, struct toa_net *tn);
 
 /* toa_trust.c: lists of prefixes */
 #define TOA_TRUST_DEFAULT "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7"
+#define TOA_PREFIX_TEXT_MAX (INET6_ADDRSTRLEN + sizeof("/128"))
 
 struct toa_trust *toa_trust_parse(const char *text);
 struct toa_trust *toa_trust_copy(const struct toa_trust *t);
 void toa_trust_free(struct toa_trust *t);
 bool toa_trust_has(const struct toa_trust *t, const struct toa_client *wire);
+bool toa_trust_within(const struct toa_trust *t, const struct toa_trust *outer,
+		      char other[TOA_PREFIX_TEXT_MAX]);
 void toa_trust_print(const struct toa_trust *t, char *buf, size_t size);
 
 /* toa_ports.c: sets of local ports */
@@ -76,6 +80,7 @@ struct toa_ports *toa_ports_parse(const char *text);
 struct toa_ports *toa_ports_copy(const struct toa_ports *ports);
 void toa_ports_free(struct toa_ports *ports);
 bool toa_ports_has(const struct toa_ports *ports, u16 port);
+bool toa_ports_within(const struct toa_ports *ports, const struct toa_ports *outer);
 void toa_ports_print(struct toa_ports *ports, char *buf, size_t size);
 
 /* toa_layouts.c: sets of layouts */

@@ -5,10 +5,18 @@
  * policy. That of the initial one comes from the module's parameters; another
  * starts with a copy of it.
  *
+ * Who is root in a container only must not be able to believe more than the host
+ * does. So a TOA in another namespace must pass the initial one's policy as well,
+ * whatever has changed there meanwhile; and a setting that could never have an
+ * effect is refused when it is written.
+ *
  * Each of the three parts is replaced as a whole, so that a reader sees the old
  * one or the new one.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/mutex.h>
+#include <linux/printk.h>
 #include <linux/rcupdate.h>
 
 #include "toa.h"
@@ -25,7 +33,7 @@ static struct toa_policy *toa_policy(const struct net *net)
 /* Set of TOA_LAYOUT_*. Any context. */
 unsigned int toa_policy_layouts(const struct net *net)
 {
-	return READ_ONCE(toa_policy(net)->layouts);
+	return READ_ONCE(toa_policy(net)->layouts) & READ_ONCE(toa_policy(&init_net)->layouts);
 }
 
 static bool toa_policy_has_port(const struct net *net, u16 port)
@@ -33,6 +41,16 @@ static bool toa_policy_has_port(const struct net *net, u16 port)
 	const struct toa_ports *ports = rcu_dereference(toa_policy(net)->ports);
 
 	return !ports || toa_ports_has(ports, port);
+}
+
+static enum toa_verdict toa_policy_judge_in(const struct net *net,
+					    const struct toa_client *wire, u16 port)
+{
+	if (!toa_policy_has_port(net, port))
+		return TOA_OTHER_PORT;
+	if (!toa_trust_has(rcu_dereference(toa_policy(net)->trust), wire))
+		return TOA_STRANGER;
+	return TOA_BELIEVED;
 }
 
 /**
@@ -45,13 +63,12 @@ static bool toa_policy_has_port(const struct net *net, u16 port)
  */
 enum toa_verdict toa_policy_judge(const struct net *net, const struct toa_client *wire, u16 port)
 {
-	enum toa_verdict verdict = TOA_BELIEVED;
+	enum toa_verdict verdict;
 
 	rcu_read_lock();
-	if (!toa_policy_has_port(net, port))
-		verdict = TOA_OTHER_PORT;
-	else if (!toa_trust_has(rcu_dereference(toa_policy(net)->trust), wire))
-		verdict = TOA_STRANGER;
+	verdict = toa_policy_judge_in(net, wire, port);
+	if (verdict == TOA_BELIEVED && !net_eq(net, &init_net))
+		verdict = toa_policy_judge_in(&init_net, wire, port);
 	rcu_read_unlock();
 	return verdict;
 }
@@ -79,46 +96,82 @@ void toa_policy_print_ports(const struct net *net, char *buf, size_t size)
 
 void toa_policy_print_layouts(const struct net *net, char *buf, size_t size)
 {
-	toa_layouts_print(toa_policy_layouts(net), buf, size);
+	toa_layouts_print(READ_ONCE(toa_policy(net)->layouts), buf, size);
+}
+
+static int toa_policy_replace_trust(struct net *net, struct toa_trust **t)
+{
+	const struct toa_trust *outer = toa_policy_locked(toa_policy(&init_net)->trust);
+	char other[TOA_PREFIX_TEXT_MAX];
+
+	/* When the module ends, the initial namespace may be without a list already. */
+	if (!net_eq(net, &init_net) && outer && !toa_trust_within(*t, outer, other)) {
+		pr_err_ratelimited("trust: %s is not trusted by the initial network namespace, and another cannot widen that; first, in the initial one: sysctl -w net.toa.trust=\"$(sysctl -n net.toa.trust),%s\"\n",
+				   other, other);
+		return -EPERM;
+	}
+	*t = rcu_replace_pointer(toa_policy(net)->trust, *t, lockdep_is_held(&toa_policy_lock));
+	return 0;
 }
 
 int toa_policy_set_trust(struct net *net, const char *text)
 {
 	struct toa_trust *t = toa_trust_parse(text);
+	int err;
 
 	if (IS_ERR(t))
 		return PTR_ERR(t);
 	mutex_lock(&toa_policy_lock);
-	t = rcu_replace_pointer(toa_policy(net)->trust, t, lockdep_is_held(&toa_policy_lock));
+	err = toa_policy_replace_trust(net, &t);
 	mutex_unlock(&toa_policy_lock);
 	toa_trust_free(t);
+	return err;
+}
+
+/* All ports (NULL) may be written anywhere: that adds no restriction, and lifts none. */
+static int toa_policy_replace_ports(struct net *net, struct toa_ports **ports)
+{
+	const struct toa_ports *outer = toa_policy_locked(toa_policy(&init_net)->ports);
+
+	if (!net_eq(net, &init_net) && *ports && outer && !toa_ports_within(*ports, outer)) {
+		pr_err_ratelimited("ports: not all of them are in net.toa.ports of the initial network namespace, and another cannot widen that; first add them in the initial one\n");
+		return -EPERM;
+	}
+	*ports = rcu_replace_pointer(toa_policy(net)->ports, *ports,
+				     lockdep_is_held(&toa_policy_lock));
 	return 0;
 }
 
 int toa_policy_set_ports(struct net *net, const char *text)
 {
 	struct toa_ports *ports = toa_ports_parse(text);
+	int err;
 
 	if (IS_ERR(ports))
 		return PTR_ERR(ports);
 	mutex_lock(&toa_policy_lock);
-	ports = rcu_replace_pointer(toa_policy(net)->ports, ports,
-				    lockdep_is_held(&toa_policy_lock));
+	err = toa_policy_replace_ports(net, &ports);
 	mutex_unlock(&toa_policy_lock);
 	toa_ports_free(ports);
-	return 0;
+	return err;
 }
 
 int toa_policy_set_layouts(struct net *net, const char *text)
 {
 	int layouts = toa_layouts_parse(text);
+	int err = 0;
 
 	if (layouts < 0)
 		return layouts;
 	mutex_lock(&toa_policy_lock);
-	WRITE_ONCE(toa_policy(net)->layouts, layouts);
+	if (!net_eq(net, &init_net) && layouts & ~toa_policy(&init_net)->layouts) {
+		pr_err_ratelimited("layouts: not all of them are in net.toa.layouts of the initial network namespace, and another cannot widen that; first add them in the initial one\n");
+		err = -EPERM;
+	} else {
+		WRITE_ONCE(toa_policy(net)->layouts, layouts);
+	}
 	mutex_unlock(&toa_policy_lock);
-	return 0;
+	return err;
 }
 
 static int toa_policy_parse(struct net *net, const struct toa_policy_text *text)

@@ -22,6 +22,11 @@ bool toa_ports_has(const struct toa_ports *ports, u16 port)
 	return test_bit(port, ports->map);
 }
 
+bool toa_ports_within(const struct toa_ports *ports, const struct toa_ports *outer)
+{
+	return bitmap_subset(ports->map, outer->map, TOA_PORTS);
+}
+
 /* @text in, or out; 0 or what proc_do_large_bitmap() says. *@len as it leaves it. */
 static int toa_ports_text(struct toa_ports *ports, int write, char *text, size_t *len)
 {

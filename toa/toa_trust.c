@@ -27,14 +27,13 @@ struct toa_trust {
 	struct toa_prefix p[];
 };
 
-static bool toa_prefix_match(const struct toa_prefix *p, const struct toa_client *wire)
+static bool toa_prefix_match(const struct toa_prefix *p, u16 family, const u8 *addr)
 {
 	unsigned int bytes = p->len / 8, bits = p->len % 8;
-	const u8 *a = wire->addr.v6;
 
-	if (p->family != wire->family || memcmp(p->addr, a, bytes))
+	if (p->family != family || memcmp(p->addr, addr, bytes))
 		return false;
-	return !bits || (p->addr[bytes] ^ a[bytes]) >> (8 - bits) == 0;
+	return !bits || (p->addr[bytes] ^ addr[bytes]) >> (8 - bits) == 0;
 }
 
 /* Any context. */
@@ -43,7 +42,7 @@ bool toa_trust_has(const struct toa_trust *t, const struct toa_client *wire)
 	unsigned int i;
 
 	for (i = 0; i < t->n; i++)
-		if (toa_prefix_match(&t->p[i], wire))
+		if (toa_prefix_match(&t->p[i], wire->family, wire->addr.v6))
 			return true;
 	return false;
 }
@@ -140,18 +139,47 @@ void toa_trust_free(struct toa_trust *t)
 		kfree_rcu(t, rcu);
 }
 
+static size_t toa_prefix_print(const struct toa_prefix *p, char *buf, size_t size)
+{
+	return scnprintf(buf, size, p->family == AF_INET ? "%pI4/%u" : "%pI6c/%u",
+			 p->addr, p->len);
+}
+
 /* In the way that toa_trust_parse() reads them. */
 void toa_trust_print(const struct toa_trust *t, char *buf, size_t size)
 {
-	const struct toa_prefix *p;
 	size_t used = 0;
 	unsigned int i;
 
 	buf[0] = '\0';
 	for (i = 0; i < t->n; i++) {
-		p = &t->p[i];
-		used += scnprintf(buf + used, size - used,
-				  p->family == AF_INET ? "%s%pI4/%u" : "%s%pI6c/%u",
-				  i ? "," : "", p->addr, p->len);
+		if (i)
+			used += scnprintf(buf + used, size - used, ",");
+		used += toa_prefix_print(&t->p[i], buf + used, size - used);
 	}
+}
+
+static bool toa_trust_covers(const struct toa_trust *t, const struct toa_prefix *p)
+{
+	unsigned int i;
+
+	for (i = 0; i < t->n; i++)
+		if (t->p[i].len <= p->len && toa_prefix_match(&t->p[i], p->family, p->addr))
+			return true;
+	return false;
+}
+
+/* Is each prefix of @t part of one of @outer? If not, the first other one is put into @other. */
+bool toa_trust_within(const struct toa_trust *t, const struct toa_trust *outer,
+		      char other[TOA_PREFIX_TEXT_MAX])
+{
+	unsigned int i;
+
+	for (i = 0; i < t->n; i++) {
+		if (!toa_trust_covers(outer, &t->p[i])) {
+			toa_prefix_print(&t->p[i], other, TOA_PREFIX_TEXT_MAX);
+			return false;
+		}
+	}
+	return true;
 }

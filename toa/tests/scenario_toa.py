@@ -67,7 +67,11 @@ def wait_for(what, condition, seconds=20):
 
 @contextlib.contextmanager
 def netns(name):
-    """This thread is in the namespace meanwhile; sockets stay where they were made."""
+    """This thread is in the namespace meanwhile (None: the initial one); sockets stay where
+    they were made."""
+    if not name:
+        yield
+        return
     with open('/proc/thread-self/ns/net', 'rb') as old, \
             open('/run/netns/' + name, 'rb') as new:
         if LIBC.setns(new.fileno(), CLONE_NEWNET):
@@ -374,7 +378,8 @@ def untrusted(wire):
     with listen() as server:
         check(wire, server, SRV4, toa(200, CLIENT4, 50007), None, src=FAR4)
         expect('counters', counters(), {'untrusted': 1})
-        sysctl('net.toa.trust', f'{FAR4}/32')
+        for ns in (None, 'toa-s'):
+            sysctl('net.toa.trust', f'{FAR4}/32', ns=ns)
         check(wire, server, SRV4, toa(200, CLIENT4, 50007), (CLIENT4, 50007), src=FAR4)
         check(wire, server, SRV4, toa(200, CLIENT4, 50007), None)
     expect('counters', counters(), {'untrusted': 2, 'stored': 1, 'answered': 3})
@@ -588,16 +593,17 @@ def refused(name, value, error, ns='toa-s'):
 @case
 def trust_values(_):
     """What net.toa.trust takes and shows; a bad list changes nothing."""
-    sysctl('net.toa.trust', ' 192.0.2.0/28,\t2001:db8::/32 198.51.100.7\n')
-    expect('trust', sysctl('net.toa.trust'), '192.0.2.0/28,2001:db8::/32,198.51.100.7/32')
+    sysctl('net.toa.trust', ' 192.0.2.0/28,\t2001:db8::/32 198.51.100.7\n', ns=None)
+    expect('trust', sysctl('net.toa.trust', ns=None),
+           '192.0.2.0/28,2001:db8::/32,198.51.100.7/32')
     bad = ['192.0.2.0/33', '192.0.2.0/', '192.0.2.0/-1', '192.0.2.0/+8', '192.0.2.5/28', 'x',
            '192.0.2', '192.0.2.0/28/4', '2001:db8::/129', '2001:db8::1/64', '::ffff:10.0.0.0/104',
            '10.0.0.0/8,lip', '10.0.0.0/8;11.0.0.0/8', ','.join(['10.0.0.0/8'] * 65), 'x' * 5000]
     for value in bad:
-        refused('net.toa.trust', value, errno.EINVAL)
+        refused('net.toa.trust', value, errno.EINVAL, ns=None)
     for value in ('', '0.0.0.0/0,::/0', ','.join(['10.0.0.0/8'] * 64)):
-        sysctl('net.toa.trust', value + '\n')
-        expect('trust', sysctl('net.toa.trust'), value)
+        sysctl('net.toa.trust', value + '\n', ns=None)
+        expect('trust', sysctl('net.toa.trust', ns=None), value)
 
 
 @case
@@ -608,7 +614,7 @@ def trust_per_namespace(wire):
     try:
         for ns in ('toa-new', 'toa-s'):
             expect('inherited', sysctl('net.toa.trust', ns=ns), '198.51.100.0/24')
-        sysctl('net.toa.trust', '192.0.2.0/24', ns='toa-new')
+        sysctl('net.toa.trust', '198.51.100.8/29', ns='toa-new')
         expect('own', sysctl('net.toa.trust', ns='toa-s'), '198.51.100.0/24')
         with listen() as server:
             check(wire, server, SRV4, toa(200, CLIENT4, 50016), None)
@@ -705,6 +711,55 @@ def policy_at_load(_):
         if why not in kernel_log():
             raise Failed(f'dmesg does not name {bad}')
     load()
+
+
+@case
+def container_trust(wire):
+    """Another namespace may narrow what the initial one trusts, and not widen it."""
+    reload_module('trust=10.0.0.0/8,198.51.100.0/24,fd00:9::/64')
+    sysctl('net.toa.trust', '198.51.100.8/29,fd00:9::2')
+    with listen() as server:
+        check(wire, server, SRV4, toa(200, CLIENT4, 50022), (CLIENT4, 50022), src=FAR4)
+        check(wire, server, SRV4, toa(200, CLIENT4, 50022), None)
+        for wider in ('192.0.2.0/24', '0.0.0.0/0', '198.51.100.0/23', '10.0.0.0/8,10.0.0.0/7',
+                      '::/0', 'fd00:9::/63', '::/8'):
+            refused('net.toa.trust', wider, errno.EPERM)
+        if 'toa: trust: 192.0.2.0/24 is not trusted by the initial network namespace' \
+                not in kernel_log():
+            raise Failed('dmesg does not say why')
+        sysctl('net.toa.trust', '10.0.0.0/8', ns=None)
+        check(wire, server, SRV4, toa(200, CLIENT4, 50022), None, src=FAR4)
+        expect('trust', sysctl('net.toa.trust'), '198.51.100.8/29,fd00:9::2/128')
+        sysctl('net.toa.trust', '')     # writes nothing
+        sysctl('net.toa.trust', '\n')
+        check(wire, server, SRV4, toa(200, CLIENT4, 50022), None)
+    expect('counters', counters(), {'stored': 1, 'answered': 3, 'untrusted': 3})
+
+
+@case
+def container_ports_and_layouts(wire):
+    """Neither can it widen the initial one's ports and layouts, whichever was written first."""
+    with listen(socket.AF_INET6) as server, listen(socket.AF_INET6) as other:
+        number = port_of(server)
+        sysctl('net.toa.ports', f'{number}', ns=None)
+        check(wire, other, SRV4, toa(200, CLIENT4, 50023), None)
+        for narrower in (f'{number}', '\n'):
+            sysctl('net.toa.ports', narrower)
+            check(wire, other, SRV4, toa(200, CLIENT4, 50023), None)
+        refused('net.toa.ports', f'{number},{port_of(other)}', errno.EPERM)
+
+        sysctl('net.toa.layouts', '254/8,253/20', ns=None)
+        for narrower in (','.join(LAYOUTS), '253/20'):
+            if narrower == '253/20':
+                sysctl('net.toa.layouts', narrower)
+            expect('layouts', sysctl('net.toa.layouts'), narrower)
+            check(wire, server, SRV6, toa(253, CLIENT6, 50023), (CLIENT6, 50023))
+            check(wire, server, SRV6, toa(200, CLIENT4, 50023), None)
+        refused('net.toa.layouts', '253/20,200/8', errno.EPERM)
+    log = kernel_log()
+    for name in ('ports', 'layouts'):
+        if f'toa: {name}: not all of them are in net.toa.{name} of the initial' not in log:
+            raise Failed(f'dmesg does not say why net.toa.{name} was refused')
 
 
 @case
