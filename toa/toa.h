@@ -5,6 +5,7 @@
 
 #include <linux/inet.h>
 #include <linux/kernel.h>
+#include <linux/ratelimit_types.h>
 #include <linux/skbuff.h>
 #include <net/net_namespace.h>
 #include <net/netns/generic.h>
@@ -42,6 +43,7 @@ struct toa_policy {
 struct toa_net {
 	struct toa_stats __percpu *stats;
 	struct toa_policy policy;
+	struct ratelimit_state stranger_reports;
 	struct ctl_table_header *sysctl;
 	struct ctl_table *sysctl_table;
 };
@@ -104,6 +106,7 @@ int toa_policy_net_init(struct net *net, const struct toa_policy_text *text);
 void toa_policy_net_exit(struct net *net);
 unsigned int toa_policy_layouts(const struct net *net);
 enum toa_verdict toa_policy_judge(const struct net *net, const struct toa_client *wire, u16 port);
+void toa_policy_report_stranger(struct net *net, const struct toa_client *wire);
 int toa_policy_set_trust(struct net *net, const char *text);
 int toa_policy_set_ports(struct net *net, const char *text);
 int toa_policy_set_layouts(struct net *net, const char *text);

@@ -80,7 +80,7 @@ void toa_conn_established(struct sock *sk, const struct sk_buff *skb)
 	enum toa_parse_result res;
 	unsigned int len;
 	const u8 *opts;
-	bool believed;
+	enum toa_verdict verdict;
 
 	toa_table_forget(sk);
 	opts = toa_conn_options(skb, &len);
@@ -94,12 +94,16 @@ void toa_conn_established(struct sock *sk, const struct sk_buff *skb)
 		return;
 	}
 	res = toa_parse(opts, len, toa_policy_layouts(net), &client);
-	believed = toa_policy_judge(net, &wire, inet_sk(sk)->inet_num) == TOA_BELIEVED;
+	verdict = toa_policy_judge(net, &wire, inet_sk(sk)->inet_num);
+	if (res == TOA_FOUND && verdict == TOA_STRANGER)
+		toa_policy_report_stranger(net, &wire);
+
 	if (res == TOA_FOUND)
-		toa_count(net, believed ? toa_conn_store(sk, &client, &wire) : TOA_STAT_UNTRUSTED);
+		toa_count(net, verdict == TOA_BELIEVED ? toa_conn_store(sk, &client, &wire) :
+							 TOA_STAT_UNTRUSTED);
 	else if (res == TOA_MALFORMED)
 		toa_count(net, TOA_STAT_MALFORMED);
-	else if (believed)
+	else if (verdict == TOA_BELIEVED)
 		toa_count(net, TOA_STAT_ABSENT);
 }
 

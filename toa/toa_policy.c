@@ -17,6 +17,7 @@
 
 #include <linux/mutex.h>
 #include <linux/printk.h>
+#include <linux/ratelimit.h>
 #include <linux/rcupdate.h>
 
 #include "toa.h"
@@ -24,6 +25,8 @@
 static DEFINE_MUTEX(toa_policy_lock);	/* writers, and readers that may sleep, of all namespaces */
 
 #define toa_policy_locked(p) rcu_dereference_protected(p, lockdep_is_held(&toa_policy_lock))
+
+#define TOA_REPORT_INTERVAL (5 * 60 * HZ)	/* between two strangers in a namespace */
 
 static struct toa_policy *toa_policy(const struct net *net)
 {
@@ -43,14 +46,9 @@ static bool toa_policy_has_port(const struct net *net, u16 port)
 	return !ports || toa_ports_has(ports, port);
 }
 
-static enum toa_verdict toa_policy_judge_in(const struct net *net,
-					    const struct toa_client *wire, u16 port)
+static bool toa_policy_trusts(const struct net *net, const struct toa_client *wire)
 {
-	if (!toa_policy_has_port(net, port))
-		return TOA_OTHER_PORT;
-	if (!toa_trust_has(rcu_dereference(toa_policy(net)->trust), wire))
-		return TOA_STRANGER;
-	return TOA_BELIEVED;
+	return toa_trust_has(rcu_dereference(toa_policy(net)->trust), wire);
 }
 
 /**
@@ -63,14 +61,43 @@ static enum toa_verdict toa_policy_judge_in(const struct net *net,
  */
 enum toa_verdict toa_policy_judge(const struct net *net, const struct toa_client *wire, u16 port)
 {
-	enum toa_verdict verdict;
+	enum toa_verdict verdict = TOA_BELIEVED;
 
 	rcu_read_lock();
-	verdict = toa_policy_judge_in(net, wire, port);
-	if (verdict == TOA_BELIEVED && !net_eq(net, &init_net))
-		verdict = toa_policy_judge_in(&init_net, wire, port);
+	if (!toa_policy_has_port(net, port) || !toa_policy_has_port(&init_net, port))
+		verdict = TOA_OTHER_PORT;
+	else if (!toa_policy_trusts(net, wire) || !toa_policy_trusts(&init_net, wire))
+		verdict = TOA_STRANGER;
 	rcu_read_unlock();
 	return verdict;
+}
+
+/**
+ * toa_policy_report_stranger - log whose TOA was not believed, and how to trust it
+ * @net: the namespace, a few minutes after its last report at the earliest
+ * @wire: the source
+ *
+ * Any context. The command reads the list itself: that may be longer than a line
+ * of the log, and may change before somebody runs the command.
+ */
+void toa_policy_report_stranger(struct net *net, const struct toa_client *wire)
+{
+	char in[48] = "", where[64] = "", source[INET6_ADDRSTRLEN];
+	bool trusted_outside;
+
+	if (!__ratelimit(&toa_net(net)->stranger_reports))
+		return;
+	snprintf(source, sizeof(source), wire->family == AF_INET ? "%pI4" : "%pI6c", &wire->addr);
+	if (!net_eq(net, &init_net)) {
+		rcu_read_lock();
+		trusted_outside = toa_policy_trusts(&init_net, wire);
+		rcu_read_unlock();
+		snprintf(in, sizeof(in), " in network namespace %u", net->ns.inum);
+		snprintf(where, sizeof(where), "%sthere, ",
+			 trusted_outside ? "" : "in the initial network namespace and then ");
+	}
+	pr_notice("not believed: TOA from %s%s (to trust it, %srun: sysctl -w net.toa.trust=\"$(sysctl -n net.toa.trust),%s/%d\")\n",
+		  source, in, where, source, wire->family == AF_INET ? 32 : 128);
 }
 
 /* The settings of a namespace as text. Process context, like all that follows. */
@@ -206,8 +233,11 @@ static int toa_policy_inherit(struct toa_policy *to, const struct toa_policy *fr
 /* @text is for the initial namespace. */
 int toa_policy_net_init(struct net *net, const struct toa_policy_text *text)
 {
+	struct ratelimit_state *reports = &toa_net(net)->stranger_reports;
 	int err;
 
+	ratelimit_state_init(reports, TOA_REPORT_INTERVAL, 1);
+	ratelimit_set_flags(reports, RATELIMIT_MSG_ON_RELEASE);	/* no word about others */
 	if (net_eq(net, &init_net)) {
 		err = toa_policy_parse(net, text);
 	} else {

@@ -762,6 +762,63 @@ def container_ports_and_layouts(wire):
             raise Failed(f'dmesg does not say why net.toa.{name} was refused')
 
 
+def reports():
+    """What the log says about strangers: the lines since the last load of the module."""
+    lines = kernel_log().splitlines()
+    loaded = max(i for i, line in enumerate(lines) if 'client addresses are believed' in line)
+    return [line for line in lines[loaded:] if 'toa: not believed' in line]
+
+
+def command_of(report):
+    """The command that a report offers."""
+    return report.split(' run: ')[1].rsplit(')', 1)[0]
+
+
+@case
+def stranger_report(wire):
+    """The first stranger is logged, with a command that makes it trusted; then not for minutes."""
+    inode = os.stat('/run/netns/toa-s').st_ino
+    with listen() as server:
+        for _ in range(3):
+            check(wire, server, SRV4, toa(200, CLIENT4, 50024), None, src=FAR4)
+        expect('number of reports', len(reports()), 1)
+        report = reports()[0]
+        start = f'not believed: TOA from {FAR4} in network namespace {inode} (to trust it, ' \
+                'in the initial network namespace and then there, run: sysctl -w '
+        if start not in report:
+            raise Failed(f'the report is {report}')
+        trusted = sysctl('net.toa.trust')
+        run('sh', '-c', command_of(report))
+        run('ip', 'netns', 'exec', 'toa-s', 'sh', '-c', command_of(report))
+        expect('trust', sysctl('net.toa.trust'), f'{trusted},{FAR4}/32')
+        check(wire, server, SRV4, toa(200, CLIENT4, 50024), (CLIENT4, 50024), src=FAR4)
+    with listen(socket.AF_INET6) as server:
+        check(wire, server, SRV6, toa(253, CLIENT6, 50024), (CLIENT6, 50024))
+        reload_module()
+        sysctl('net.toa.trust', '10.0.0.0/8')
+        check(wire, server, SRV6, toa(253, CLIENT6, 50024), None)
+    expect('number of reports', len(reports()), 1)
+    if 'the initial' in reports()[0]:
+        raise Failed(f'the report is {reports()[0]}')
+    run('ip', 'netns', 'exec', 'toa-s', 'sh', '-c', command_of(reports()[0]))
+    expect('trust', sysctl('net.toa.trust'), f'10.0.0.0/8,{LIP6}/128')
+
+
+@case
+def no_stranger_report(wire):
+    """Nothing is logged of what trusting the source would not change, or without an option."""
+    with listen() as server:
+        check(wire, server, SRV4, TS, None, src=FAR4)
+        sysctl('net.toa.ports', '1', ns=None)
+        check(wire, server, SRV4, toa(200, CLIENT4, 50025), None)
+        check(wire, server, SRV4, toa(200, CLIENT4, 50025), None, src=FAR4)
+        sysctl('net.toa.ports', '\n', ns=None)
+        sysctl('net.toa.layouts', '254/8')
+        check(wire, server, SRV4, toa(200, CLIENT4, 50025), None, src=FAR4)
+    expect('counters', counters(), {'untrusted': 2})
+    expect('reports', reports(), [])
+
+
 @case
 def trust_at_load(_):
     """A malformed parameter is refused by name; an empty one trusts nobody."""
