@@ -18,11 +18,11 @@ struct seq_file;
 /* toa_stats.c: counters per namespace, in the order of /proc/net/toa_stats */
 enum toa_stat {
 	TOA_STAT_STORED,	/* connections whose client is known from a TOA */
+	TOA_STAT_NAT64,		/* the same, an IPv6 client on an IPv4 socket: only by getsockopt() */
 	TOA_STAT_ABSENT,	/* would be believed, but without TOA */
 	TOA_STAT_UNTRUSTED,	/* with TOA, but from a stranger or at a port that is not listed */
 	TOA_STAT_MALFORMED,	/* option of a TOA kind with a length in no table */
 	TOA_STAT_BAD_CLIENT,	/* address that no client can have */
-	TOA_STAT_BAD_FAMILY,	/* IPv6 client on an IPv4 socket */
 	TOA_STAT_TABLE_FULL,	/* max_entries reached */
 	TOA_STAT_NO_MEMORY,
 	TOA_STAT_ANSWERED,	/* accept(), getpeername() and the like that got the client */
@@ -133,6 +133,11 @@ unsigned int toa_table_max(void);
 /* toa_conn.c: what happens to a connection */
 void toa_conn_established(struct sock *sk, const struct sk_buff *skb);
 void toa_conn_peername(const struct sock *sk, struct sockaddr *uaddr);
+int toa_conn_nat64_client(struct sock *sk, struct toa_client *client);
+
+/* toa_sockopt.c: NAT64 clients, by getsockopt() */
+int toa_sockopt_init(void);
+void toa_sockopt_exit(void);
 
 /* toa_hooks.c: where the kernel tells us */
 int toa_hooks_init(unsigned int maxactive);

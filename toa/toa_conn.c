@@ -9,6 +9,7 @@
 #include <linux/tcp.h>
 #include <net/inet_sock.h>
 #include <net/ipv6.h>
+#include <net/tcp_states.h>
 
 #include "toa.h"
 
@@ -52,12 +53,11 @@ static enum toa_stat toa_conn_store(const struct sock *sk, const struct toa_clie
 {
 	if (!toa_client_valid(client))
 		return TOA_STAT_BAD_CLIENT;
-	if (client->family == AF_INET6 && sk->sk_family != AF_INET6)
-		return TOA_STAT_BAD_FAMILY;
 
 	switch (toa_table_insert(sk, client, wire)) {
 	case 0:
-		return TOA_STAT_STORED;
+		return client->family == AF_INET6 && sk->sk_family == AF_INET ?
+			TOA_STAT_NAT64 : TOA_STAT_STORED;
 	case -ENOSPC:
 		return TOA_STAT_TABLE_FULL;
 	default:
@@ -136,8 +136,41 @@ void toa_conn_peername(const struct sock *sk, struct sockaddr *uaddr)
 		else
 			memcpy(&sin6->sin6_addr, client.addr.v6, sizeof(sin6->sin6_addr));
 	} else {
-		return;
+		return;		/* NAT64: toa_conn_nat64_client() has it */
 	}
 	if (likely(!toa_selftest_owns(sk)))
 		toa_count(sock_net(sk), TOA_STAT_ANSWERED);
+}
+
+/**
+ * toa_conn_nat64_client - the IPv6 client of an IPv4 connection
+ * @sk: any socket; the caller holds a reference
+ * @client: the answer
+ *
+ * Process context. The socket's lock is taken because it is held while the entry
+ * of a new connection is made.
+ *
+ * Return: 0; -EINVAL when no client is known, -EFAULT when it is one that
+ * getpeername() names.
+ */
+int toa_conn_nat64_client(struct sock *sk, struct toa_client *client)
+{
+	struct toa_client wire;
+	int err = 0;
+
+	if (sk->sk_protocol != IPPROTO_TCP || sk->sk_type != SOCK_STREAM)
+		return -EINVAL;
+
+	lock_sock(sk);
+	toa_conn_wire(sk, &wire);
+	if (!wire.port || (1 << sk->sk_state) & (TCPF_CLOSE | TCPF_SYN_SENT))
+		err = -ENOTCONN;
+	else if (!toa_table_lookup(sk, client))
+		err = -EINVAL;
+	else if (client->family != AF_INET6 || wire.family != AF_INET)
+		err = -EFAULT;
+	release_sock(sk);
+	if (!err)
+		toa_count(sock_net(sk), TOA_STAT_ANSWERED);
+	return err;
 }

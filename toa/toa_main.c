@@ -109,9 +109,15 @@ static int __init toa_init(void)
 	err = toa_selftest_init();
 	if (err)
 		goto err_hooks;
+	/* Last: nothing waits for its callers when a later step fails. */
+	err = toa_sockopt_init();
+	if (err)
+		goto err_selftest;
 	toa_announce();
 	return 0;
 
+err_selftest:
+	toa_selftest_exit();
 err_hooks:
 	toa_hooks_exit();
 err_net:
@@ -123,6 +129,7 @@ err_table:
 
 static void __exit toa_exit(void)
 {
+	toa_sockopt_exit();
 	toa_selftest_exit();
 	toa_hooks_exit();
 	unregister_pernet_subsys(&toa_net_ops);

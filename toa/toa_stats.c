@@ -12,11 +12,11 @@
 
 static const char *const toa_stat_names[] = {
 	[TOA_STAT_STORED] = "stored",
+	[TOA_STAT_NAT64] = "nat64",
 	[TOA_STAT_ABSENT] = "absent",
 	[TOA_STAT_UNTRUSTED] = "untrusted",
 	[TOA_STAT_MALFORMED] = "malformed",
 	[TOA_STAT_BAD_CLIENT] = "bad_client",
-	[TOA_STAT_BAD_FAMILY] = "bad_family",
 	[TOA_STAT_TABLE_FULL] = "table_full",
 	[TOA_STAT_NO_MEMORY] = "no_memory",
 	[TOA_STAT_ANSWERED] = "answered",

@@ -161,5 +161,5 @@ def test_their_layouts(t):
                 address = f'::ffff:{address}'
             equal((said[0], int(said[1])), (address, wanted[1]), f'{who}, port {port}')
     stats = t.rs1.toa_stats()
-    equal((stats['stored'], stats['bad_family'], stats['absent']), (2 * len(THEIR) - 1, 1, 0),
-          'stored, bad_family, absent')
+    equal((stats['stored'], stats['nat64'], stats['absent']), (2 * len(THEIR) - 1, 1, 0),
+          'stored, nat64, absent')

@@ -25,6 +25,7 @@ import time
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 SO_PEERNAME = 28
+SO_NAT64_PEER = 4096
 IPPROTO_MPTCP = 262
 TCP_ULP, TCP_DEFER_ACCEPT, TCP_FASTOPEN = 31, 9, 23
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
@@ -396,9 +397,60 @@ def bad_client(wire):
             check(wire, server, SRV4, toa(200, addr, port), None)
         for addr, port in rows6:
             check(wire, server6, SRV6, toa(253, addr, port), None)
-        expect('counters', counters(), {'bad_client': 10})
-        check(wire, server, SRV4, toa(254, CLIENT6, 1), None)
-    expect('counters', counters(), {'bad_client': 10, 'bad_family': 1})
+        check(wire, server, SRV4, toa(254, '::1', 1), None)
+    expect('counters', counters(), {'bad_client': 11})
+
+
+def nat64_peer(sock, size=20):
+    """(address, port) as getsockopt(4096) has it, or the error's name."""
+    try:
+        raw = sock.getsockopt(socket.IPPROTO_IP, SO_NAT64_PEER, size)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    expect('length, padding', (len(raw), raw[18:]), (20, b'\0\0'))
+    return socket.inet_ntop(socket.AF_INET6, raw[:16]), struct.unpack('!H', raw[16:18])[0]
+
+
+@case
+def nat64(wire):
+    """The IPv6 client of an IPv4 connection: DPVS's getsockopt() tells it, on an IPv4 socket."""
+    with listen() as server:
+        for kind in (254, 253):
+            peer = Peer(wire, SRV4, port_of(server)).connect(toa(kind, CLIENT6, 50026))
+            with accepted(server, peer) as (conn, name):
+                check_names(conn, name, (peer.src, peer.sport))
+                for size in (20, 64):
+                    expect(f'{size} bytes', nat64_peer(conn, size), (CLIENT6, 50026))
+                expect('19 bytes', nat64_peer(conn, 19), 'EINVAL')
+                expect('entries', entries(), 1)
+                LIBC.connect(conn.fileno(), bytes(16), 16)      # AF_UNSPEC: disconnect
+                expect('disconnected', nat64_peer(conn), 'ENOTCONN')
+    expect('counters', counters(), {'nat64': 2, 'answered': 4})
+    wait_for('table drained', lambda: not entries())
+
+
+@case
+def nat64_others(wire):
+    """What getsockopt(4096) says where there is no such client."""
+    with listen() as server, listen(socket.AF_INET6) as server6:
+        for sock, dst, option, want in (
+                (server, SRV4, toa(200, CLIENT4, 50027), 'EFAULT'),
+                (server, SRV4, TS, 'EINVAL'),
+                (server6, SRV4, toa(200, CLIENT4, 50027), 'EFAULT'),
+                (server6, SRV6, toa(253, CLIENT6, 50027), 'EFAULT'),
+                (server6, SRV4, toa(254, CLIENT6, 50027), (CLIENT6, 50027))):
+            peer = Peer(wire, dst, port_of(sock)).connect(option)
+            with accepted(sock, peer) as (conn, _):
+                expect('getsockopt()', nat64_peer(conn), want)
+        expect('listener', nat64_peer(server), 'ENOTCONN')
+        with netns('toa-s'), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            expect('UDP', nat64_peer(udp), 'EINVAL')
+        peer = Peer(wire, SRV4, port_of(server)).connect(toa(254, CLIENT6, 50027))
+        with accepted(server, peer) as (conn, _):
+            expect('getsockopt()', nat64_peer(conn), (CLIENT6, 50027))
+            unload()
+            expect('after rmmod', nat64_peer(conn), 'ENOPROTOOPT')
+    load()
 
 
 @case
