@@ -135,6 +135,9 @@ void toa_conn_established(struct sock *sk, const struct sk_buff *skb);
 void toa_conn_peername(const struct sock *sk, struct sockaddr *uaddr);
 int toa_conn_nat64_client(struct sock *sk, struct toa_client *client);
 
+/* toa_mptcp.c */
+bool toa_mptcp_client(const struct sock *msk, struct toa_client *client);
+
 /* toa_sockopt.c: NAT64 clients, by getsockopt() */
 int toa_sockopt_init(void);
 void toa_sockopt_exit(void);

@@ -107,6 +107,13 @@ void toa_conn_established(struct sock *sk, const struct sk_buff *skb)
 		toa_count(net, TOA_STAT_ABSENT);
 }
 
+static bool toa_conn_client(const struct sock *sk, struct toa_client *client)
+{
+	if (sk->sk_protocol == IPPROTO_MPTCP)
+		return toa_mptcp_client(sk, client);
+	return toa_table_lookup(sk, client);
+}
+
 /**
  * toa_conn_peername - put the client where the kernel has put the wire's source
  * @sk: the connection; the caller holds a reference
@@ -118,7 +125,7 @@ void toa_conn_peername(const struct sock *sk, struct sockaddr *uaddr)
 {
 	struct toa_client client;
 
-	if (!toa_table_lookup(sk, &client))
+	if (!toa_conn_client(sk, &client))
 		return;
 
 	if (uaddr->sa_family == AF_INET && client.family == AF_INET) {

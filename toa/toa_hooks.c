@@ -98,7 +98,8 @@ static int toa_on_getname(struct kretprobe_instance *ri, struct pt_regs *regs)
 
 	if (sock == toa_canary)
 		WRITE_ONCE(toa_canary_seen, true);
-	if (!peer || current->flags & PF_KTHREAD || !sk || sk->sk_protocol != IPPROTO_TCP)
+	if (!peer || current->flags & PF_KTHREAD || !sk ||
+	    (sk->sk_protocol != IPPROTO_TCP && sk->sk_protocol != IPPROTO_MPTCP))
 		return 1;	/* no interest in the return */
 	call->sk = sk;
 	call->uaddr = (struct sockaddr *)regs_get_kernel_argument(regs, 1);

@@ -25,6 +25,7 @@ import time
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 SO_PEERNAME = 28
+SO_PROTOCOL = 38
 SO_NAT64_PEER = 4096
 IPPROTO_MPTCP = 262
 TCP_ULP, TCP_DEFER_ACCEPT, TCP_FASTOPEN = 31, 9, 23
@@ -170,6 +171,7 @@ class Wire:
             self.sock.bind(('toa-c0', 0))
             self.mac = self.sock.getsockname()[4]
         self.sock.settimeout(5)
+        self.options = b''      # of the last segment received
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self.peer_mac = bytes.fromhex(mac_of('toa-s', 'toa-s0').replace(':', ''))
 
@@ -206,6 +208,7 @@ class Wire:
                     struct.unpack('!HH', segment[:4]) != (dport, sport):
                 continue
             seq, ack, offset, flags = struct.unpack('!IIBB', segment[4:14])
+            self.options = segment[20:(offset >> 4) * 4]
             return flags, seq, ack, segment[(offset >> 4) * 4:]
 
 
@@ -241,6 +244,16 @@ class Peer:
         """The whole handshake, `options` on its last ACK."""
         self.syn()
         self.send(ACK, options)
+        return self
+
+    def connect_mptcp(self, options=b''):
+        """The handshake of a client that speaks MPTCP."""
+        self.syn(bytes.fromhex('1e040101'))
+        at = self.wire.options.find(b'\x1e\x0c\x01')
+        if at < 0:
+            raise Failed('the SYN-ACK has no MP_CAPABLE')
+        keys = random.randbytes(8) + self.wire.options[at + 4:at + 12]
+        self.send(ACK, options + bytes.fromhex('1e140101') + keys)
         return self
 
     def reset(self):
@@ -531,6 +544,45 @@ def mptcp_listener(wire):
     """A plain client of a listener that would speak MPTCP (Go's default)."""
     with listen(proto=IPPROTO_MPTCP) as server:
         check(wire, server, SRV4, toa(200, CLIENT4, 50013), (CLIENT4, 50013))
+
+
+@case
+def mptcp_client(wire):
+    """A client that really speaks MPTCP: the application's socket is not the connection's."""
+    rows = [(socket.AF_INET, SRV4, toa(200, CLIENT4, 50028), (CLIENT4, 50028)),
+            (socket.AF_INET6, SRV4, toa(200, CLIENT4, 50028), ('::ffff:' + CLIENT4, 50028)),
+            (socket.AF_INET6, SRV6, toa(253, CLIENT6, 50028), (CLIENT6, 50028)),
+            (socket.AF_INET6, SRV4, toa(254, CLIENT6, 50028), (CLIENT6, 50028)),
+            (socket.AF_INET, SRV4, TS, None),
+            (socket.AF_INET6, SRV6, TS, None)]
+    for family, dst, option, want in rows:
+        with listen(family, proto=IPPROTO_MPTCP) as server:
+            peer = Peer(wire, dst, port_of(server)).connect_mptcp(option)
+            with accepted(server, peer) as (conn, name):
+                expect('protocol', conn.getsockopt(socket.SOL_SOCKET, SO_PROTOCOL),
+                       IPPROTO_MPTCP)
+                check_names(conn, name, want or (peer.src, peer.sport))
+                expect('getsockname()', conn.getsockname()[1], port_of(server))
+    expect('counters', counters(), {'stored': 4, 'answered': 12, 'absent': 2})
+    wait_for('table drained', lambda: not entries())
+
+
+@case
+def mptcp_subflow_gone(wire):
+    """The first subflow's addresses become another connection's: its client is not told."""
+    with listen(proto=IPPROTO_MPTCP) as server:
+        peer = Peer(wire, SRV4, port_of(server)).connect_mptcp(toa(200, CLIENT4, 50029))
+        conn, name = server.accept()
+        check_names(conn, name, (CLIENT4, 50029))
+        peer.reset()
+        wait_for('subflow closed', lambda: conn.getpeername() == (peer.src, peer.sport))
+        again = Peer(wire, SRV4, port_of(server), sport=peer.sport)
+        again.connect(toa(200, CLIENT4, 50030))
+        with accepted(server, again) as (_, name):
+            expect('accept()', name, (CLIENT4, 50030))
+            expect('name of the first', conn.getpeername(), (peer.src, peer.sport))
+        conn.close()
+    wait_for('table drained', lambda: not entries())
 
 
 @case

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * MPTCP: an application has a socket that is no TCP connection but has some, its
+ * subflows. The client is that of the first one, whose addresses and ports the
+ * kernel has copied into the application's socket: so it is found by them. Where
+ * the kernel keeps its subflows itself, no module can see.
+ */
+#include <net/inet6_hashtables.h>
+#include <net/inet_hashtables.h>
+#include <net/inet_sock.h>
+#include <net/ipv6.h>
+
+#include "toa.h"
+
+#define TOA_MPTCP_SPINS 1000	/* some tens of microseconds */
+
+/* A reference, or NULL; it may be any kind of TCP socket. In an RCU read-side section. */
+static struct sock *toa_mptcp_find(const struct sock *msk)
+{
+	const struct inet_sock *inet = inet_sk(msk);
+	struct net *net = sock_net(msk);
+	struct inet_hashinfo *hashinfo = net->ipv4.tcp_death_row.hashinfo;
+
+#if IS_ENABLED(CONFIG_IPV6)
+	if (msk->sk_family == AF_INET6 && !ipv6_addr_v4mapped(&msk->sk_v6_daddr))
+		return __inet6_lookup_established(net, hashinfo, &msk->sk_v6_daddr,
+						  inet->inet_dport, &msk->sk_v6_rcv_saddr,
+						  inet->inet_num, msk->sk_bound_dev_if, 0);
+#endif
+	return __inet_lookup_established(net, hashinfo, inet->inet_daddr, inet->inet_dport,
+					 inet->inet_rcv_saddr, inet->inet_num,
+					 msk->sk_bound_dev_if, 0);
+}
+
+/*
+ * The application can have its socket a moment before the subflow's entry is made,
+ * on another CPU and under the subflow's lock. There is no sleeping here, so it is
+ * waited for, but not for ever: somebody else may hold the lock for longer.
+ */
+static bool toa_mptcp_lookup(struct sock *ssk, struct toa_client *client)
+{
+	int spins = TOA_MPTCP_SPINS;
+
+	while (!toa_table_lookup(ssk, client)) {
+		if (!spins-- || !spin_is_locked(&ssk->sk_lock.slock)) {
+			smp_rmb();	/* the lock is free: now see what was done under it */
+			return toa_table_lookup(ssk, client);
+		}
+		cpu_relax();
+	}
+	return true;
+}
+
+/**
+ * toa_mptcp_client - the client of an MPTCP socket
+ * @msk: the socket that the application has
+ * @client: the answer
+ *
+ * Preemption is off. When the first subflow is gone its addresses may already be
+ * those of another connection. A subflow has the struct socket of its MPTCP
+ * socket, no other connection has.
+ */
+bool toa_mptcp_client(const struct sock *msk, struct toa_client *client)
+{
+	bool found = false;
+	struct sock *ssk;
+
+	rcu_read_lock();
+	ssk = toa_mptcp_find(msk);
+	if (ssk) {
+		if (sk_fullsock(ssk) && READ_ONCE(ssk->sk_socket) == READ_ONCE(msk->sk_socket))
+			found = toa_mptcp_lookup(ssk, client);
+		sock_gen_put(ssk);
+	}
+	rcu_read_unlock();
+	return found;
+}
