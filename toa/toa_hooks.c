@@ -20,6 +20,7 @@
 #include <linux/net.h>
 #include <linux/tracepoint.h>
 #include <linux/workqueue.h>
+#include <net/mptcp.h>
 
 #include "toa.h"
 #include "toa_compat.h"
@@ -27,7 +28,8 @@
 /*
  * A connection that this host opened, also by simultaneous open, has no client
  * to tell; but its socket may have been an accepted one before (connect() with
- * AF_UNSPEC). A listener's child has no struct socket yet.
+ * AF_UNSPEC). A listener's child has no struct socket yet; only an MPTCP one can
+ * have it, by an accept() on another CPU that waits for nobody.
  *
  * Softirqs are off: the caller holds the socket's lock.
  */
@@ -38,7 +40,8 @@ static void notrace toa_on_init_transfer(unsigned long ip, unsigned long parent_
 	int bpf_op = toa_ftrace_argument(fregs, 1);
 	struct sk_buff *skb = (struct sk_buff *)toa_ftrace_argument(fregs, 2);
 
-	if (bpf_op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB && !sk->sk_socket && skb)
+	if (bpf_op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB && skb &&
+	    (!sk->sk_socket || sk_is_mptcp(sk)))
 		toa_conn_established(sk, skb);
 	else
 		toa_table_forget(sk);

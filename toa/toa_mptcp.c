@@ -5,6 +5,7 @@
  * kernel has copied into the application's socket: so it is found by them. Where
  * the kernel keeps its subflows itself, no module can see.
  */
+#include <linux/ktime.h>
 #include <net/inet6_hashtables.h>
 #include <net/inet_hashtables.h>
 #include <net/inet_sock.h>
@@ -12,7 +13,7 @@
 
 #include "toa.h"
 
-#define TOA_MPTCP_SPINS 1000	/* some tens of microseconds */
+#define TOA_MPTCP_WAIT (5 * NSEC_PER_MSEC)	/* so long a virtual CPU can be away */
 
 /* A reference, or NULL; it may be any kind of TCP socket. In an RCU read-side section. */
 static struct sock *toa_mptcp_find(const struct sock *msk)
@@ -39,10 +40,10 @@ static struct sock *toa_mptcp_find(const struct sock *msk)
  */
 static bool toa_mptcp_lookup(struct sock *ssk, struct toa_client *client)
 {
-	int spins = TOA_MPTCP_SPINS;
+	u64 end = ktime_get_ns() + TOA_MPTCP_WAIT;
 
 	while (!toa_table_lookup(ssk, client)) {
-		if (!spins-- || !spin_is_locked(&ssk->sk_lock.slock)) {
+		if (!spin_is_locked(&ssk->sk_lock.slock) || ktime_get_ns() > end) {
 			smp_rmb();	/* the lock is free: now see what was done under it */
 			return toa_table_lookup(ssk, client);
 		}

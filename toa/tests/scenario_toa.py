@@ -585,6 +585,38 @@ def mptcp_subflow_gone(wire):
     wait_for('table drained', lambda: not entries())
 
 
+def accept_at_once(server, seconds):
+    """Ask for the next connection without a pause; its name, and what getpeername() says."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(BlockingIOError):
+            conn, name = server.accept()
+            names = name, conn.getpeername()
+            conn.close()
+            return names
+    raise Failed('nothing to accept')
+
+
+@case
+def mptcp_early_accept(wire):
+    """accept() on another CPU, while the handshake's last packet is still being received."""
+    with listen(proto=IPPROTO_MPTCP) as server:
+        server.setblocking(False)
+        told, tell = os.pipe()
+        child = os.fork()
+        if not child:
+            wrong = 0
+            for _ in range(2000):
+                wrong += sum(name != (CLIENT4, 50031) for name in accept_at_once(server, 10))
+                os.write(tell, b'.')
+            os._exit(min(wrong, 255))
+        for _ in range(2000):
+            peer = Peer(wire, SRV4, port_of(server)).connect_mptcp(toa(200, CLIENT4, 50031))
+            os.read(told, 1)
+            peer.reset()
+        expect('wrong names', os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
+
+
 @case
 def outgoing(wire):
     """Connections that the server opens itself, UDP, and reused sockets keep their names."""
