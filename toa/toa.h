@@ -18,7 +18,7 @@ struct seq_file;
 /* toa_stats.c: counters per namespace, in the order of /proc/net/toa_stats */
 enum toa_stat {
 	TOA_STAT_STORED,	/* connections whose client is known from a TOA */
-	TOA_STAT_NAT64,		/* the same, an IPv6 client on an IPv4 socket: only by getsockopt() */
+	TOA_STAT_NAT64,		/* the same, but only getsockopt() can name the client */
 	TOA_STAT_ABSENT,	/* would be believed, but without TOA */
 	TOA_STAT_UNTRUSTED,	/* with TOA, but from a stranger or at a port that is not listed */
 	TOA_STAT_MALFORMED,	/* option of a TOA kind with a length in no table */

@@ -6,6 +6,7 @@
  * the kernel keeps its subflows itself, no module can see.
  */
 #include <linux/ktime.h>
+#include <linux/tcp.h>
 #include <net/inet6_hashtables.h>
 #include <net/inet_hashtables.h>
 #include <net/inet_sock.h>
@@ -13,7 +14,7 @@
 
 #include "toa.h"
 
-#define TOA_MPTCP_WAIT (5 * NSEC_PER_MSEC)	/* so long a virtual CPU can be away */
+#define TOA_MPTCP_WAIT (5 * NSEC_PER_MSEC)
 
 /* A reference, or NULL; it may be any kind of TCP socket. In an RCU read-side section. */
 static struct sock *toa_mptcp_find(const struct sock *msk)
@@ -34,22 +35,29 @@ static struct sock *toa_mptcp_find(const struct sock *msk)
 }
 
 /*
- * The application can have its socket a moment before the subflow's entry is made,
- * on another CPU and under the subflow's lock. There is no sleeping here, so it is
- * waited for, but not for ever: somebody else may hold the lock for longer.
+ * Is the handshake's last packet still being received? The entry is made before the
+ * state changes. TCP Fast Open makes it still earlier, and leaves the state.
  */
-static bool toa_mptcp_lookup(struct sock *ssk, struct toa_client *client)
+static bool toa_mptcp_handshaking(const struct sock *ssk)
 {
-	u64 end = ktime_get_ns() + TOA_MPTCP_WAIT;
+	return inet_sk_state_load(ssk) == TCP_SYN_RECV &&
+	       !rcu_access_pointer(tcp_sk(ssk)->fastopen_rsk);
+}
 
-	while (!toa_table_lookup(ssk, client)) {
-		if (!spin_is_locked(&ssk->sk_lock.slock) || ktime_get_ns() > end) {
-			smp_rmb();	/* the lock is free: now see what was done under it */
-			return toa_table_lookup(ssk, client);
-		}
-		cpu_relax();
+/*
+ * accept() can be here before the subflow's entry is, which another CPU is about to
+ * make. There is no sleeping here, so it is waited for; but that one can be
+ * preempted (a virtual CPU, or PREEMPT_RT), so not for ever.
+ */
+static bool toa_mptcp_lookup(const struct sock *ssk, struct toa_client *client)
+{
+	if (unlikely(toa_mptcp_handshaking(ssk))) {
+		u64 end = ktime_get_ns() + TOA_MPTCP_WAIT;
+
+		while (toa_mptcp_handshaking(ssk) && ktime_get_ns() < end)
+			cpu_relax();
 	}
-	return true;
+	return toa_table_lookup(ssk, client);
 }
 
 /**
