@@ -77,7 +77,7 @@ static struct pernet_operations toa_net_ops = {
 	.size = sizeof(struct toa_net),
 };
 
-/* The one line that says whom we believe. */
+/* The lines that say what we believe. */
 static void toa_announce(void)
 {
 	char *text = kmalloc(TOA_TEXT_MAX, GFP_KERNEL);
@@ -90,6 +90,9 @@ static void toa_announce(void)
 			text);
 	else
 		pr_info("client addresses are believed from %s\n", *text ? text : "nobody");
+	toa_policy_print_ports(&init_net, text, TOA_TEXT_MAX);
+	if (*text)
+		pr_info("and only at the local ports %s\n", text);
 	kfree(text);
 }
 

@@ -14,7 +14,8 @@
 
 #include "toa.h"
 
-#define TOA_MPTCP_WAIT (5 * NSEC_PER_MSEC)
+/* A virtual CPU can be away for a while; on PREEMPT_RT the one we wait for may be our own. */
+#define TOA_MPTCP_WAIT ((IS_ENABLED(CONFIG_PREEMPT_RT) ? 1 : 100) * NSEC_PER_MSEC)
 
 /* A reference, or NULL; it may be any kind of TCP socket. In an RCU read-side section. */
 static struct sock *toa_mptcp_find(const struct sock *msk)
@@ -46,8 +47,8 @@ static bool toa_mptcp_handshaking(const struct sock *ssk)
 
 /*
  * accept() can be here before the subflow's entry is, which another CPU is about to
- * make. There is no sleeping here, so it is waited for; but that one can be
- * preempted (a virtual CPU, or PREEMPT_RT), so not for ever.
+ * make: microseconds. There is no sleeping here, so it is waited for, but not for
+ * ever.
  */
 static bool toa_mptcp_lookup(const struct sock *ssk, struct toa_client *client)
 {

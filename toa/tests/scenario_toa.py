@@ -606,11 +606,11 @@ def mptcp_early_accept(wire):
         child = os.fork()
         if not child:
             wrong = 0
-            for _ in range(2000):
+            for _ in range(1000):
                 wrong += sum(name != (CLIENT4, 50031) for name in accept_at_once(server, 10))
                 os.write(tell, b'.')
             os._exit(min(wrong, 255))
-        for _ in range(2000):
+        for _ in range(1000):
             peer = Peer(wire, SRV4, port_of(server)).connect_mptcp(toa(200, CLIENT4, 50031))
             os.read(told, 1)
             peer.reset()
@@ -831,6 +831,8 @@ def layouts_values(_):
 def policy_at_load(_):
     """The parameters "ports" and "layouts"; a malformed one is refused by name."""
     reload_module('ports=80,8000-8100', 'layouts=254/8,254/20')
+    if 'only at the local ports 80,8000-8100' not in kernel_log():
+        raise Failed('dmesg does not tell the ports')
     run('ip', 'netns', 'add', 'toa-new')
     try:
         for ns in ('toa-s', 'toa-new'):
