@@ -59,11 +59,12 @@ def fuzz(t, seed, count, timeout):
     servers = [server.peer_server(8000) for server in t.servers]
     services = fuzzed_services(t)
     t.lb.run('ipvsadm --set 60 10 10')
-    bystanders = strangers.Bystanders(t, 8000)
-    print(f'# seed {seed}, {count} packets; connections: {FLOWS}', flush=True)
-    fuzzer = strangers.Background(t, strangers.fuzz_command(seed, count, services, FLOWS))
-    result = fuzzer.result(timeout)
-    bystanders.stop()
+    with strangers.deep_queues():
+        bystanders = strangers.Bystanders(t, 8000)
+        print(f'# seed {seed}, {count} packets; connections: {FLOWS}', flush=True)
+        fuzzer = strangers.Background(t, strangers.fuzz_command(seed, count, services, FLOWS))
+        result = fuzzer.result(timeout)
+        bystanders.stop()
     strangers.check_seen(servers)
     for server in t.servers:
         equal(server.toa_stats()['absent'], 0, 'accepted without TOA')

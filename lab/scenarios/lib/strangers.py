@@ -5,6 +5,7 @@ The generators (lab/fuzz) speak for clients that do not exist, of 198.18.0.0/15 
 2001:db8:bad::/48, from the client's wire, and for a real server without a stack,
 RAW_RS, from rs1's wire.
 """
+import contextlib
 import ipaddress
 import re
 import threading
@@ -87,6 +88,29 @@ def fuzz_command(seed, count, services, flows, kinds=None):
     for service in services:
         command += ['-v', service]
     return command + (['-k', kinds] if kinds else [])
+
+
+def dropped_before_the_hosts():
+    """Packets that the machine's receive queues, which all hosts here share, had no room for."""
+    with open('/proc/net/softnet_stat', encoding='ascii') as file:
+        return sum(int(line.split()[1], 16) for line in file)
+
+
+@contextlib.contextmanager
+def deep_queues():
+    """No packet is lost in these queues, however fast a generator and however slow the machine:
+    what is lost then, a host has dropped."""
+    path = '/proc/sys/net/core/netdev_max_backlog'
+    with open(path, 'r+', encoding='ascii') as file:
+        usual = file.read()
+        before = dropped_before_the_hosts()
+        file.write('100000')
+        file.flush()
+        try:
+            yield
+        finally:
+            file.write(usual)
+    basics.equal(dropped_before_the_hosts() - before, 0, 'packets for which a queue had no room')
 
 
 class Background:
