@@ -1,0 +1,269 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""The table, the hooks, and the module coming and going."""
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import sys
+import threading
+import time
+
+from harness import (ACK, CLIENT4, LIP4, PSH, SRV4, TS, Failed, Peer, Wire, abort, accepted, case,
+                     check_names, counters, entries, expect, is_loaded, kernel_log, listen, load,
+                     main, netns, port_of, run, selftest, setup, stats, sysctl, teardown, toa,
+                     unload, wait_for)
+
+
+@case
+def table(wire):
+    """The listing, its rights, and max_entries."""
+    path = '/proc/thread-self/net/toa_table'
+    with open('/sys/module/toa/parameters/max_entries', 'w', encoding='ascii') as file:
+        file.write('2')
+    with listen() as server:
+        peers = [Peer(wire, SRV4, port_of(server)).connect(toa(200, CLIENT4, 50020 + i))
+                 for i in range(3)]
+        conns = [server.accept() for _ in peers]
+        names = sorted(name for _, name in conns)
+        expect('names', names, sorted([(CLIENT4, 50020), (CLIENT4, 50021),
+                                       (peers[2].src, peers[2].sport)]))
+        expect('counters', counters(), {'stored': 2, 'table_full': 1, 'answered': 2})
+        with netns('toa-s'):
+            expect('mode', os.stat(path).st_mode & 0o777, 0o400)
+            with open(path, encoding='ascii') as file:
+                lines = sorted(file)
+        expect('listing', lines,
+               sorted(f'{CLIENT4}:{50020 + i} {LIP4}:{peers[i].sport} {port_of(server)}\n'
+                      for i in range(2)))
+        with netns('toa-c'), open(path, encoding='ascii') as file:
+            expect('listing of another namespace', file.read(), '')
+        for (conn, _), peer in zip(conns, peers):
+            peer.reset()
+            conn.close()
+    wait_for('table drained', lambda: not entries())
+
+
+@case
+def memory_reused(wire):
+    """Many short connections, every other one without TOA: none gets another's client."""
+    with listen() as server:
+        for i in range(2000):
+            port = 10000 + i
+            option = toa(200, CLIENT4, port) if i % 2 else TS
+            peer = Peer(wire, SRV4, port_of(server)).connect(option)
+            conn, name = server.accept()
+            expect(f'connection {i}', name, (CLIENT4, port) if i % 2 else (LIP4, peer.sport))
+            if i % 3:
+                peer.reset()
+            abort(conn)
+    wait_for('table drained', lambda: not entries())
+    expect('missed', [stats()['module_missed_' + k] for k in ('instances', 'probes')], ['0', '0'])
+
+
+@case
+def never_accepted(wire):
+    """A listener that is closed takes the entries of its queue along."""
+    with listen() as server:
+        for i in range(20):
+            Peer(wire, SRV4, port_of(server)).connect(toa(200, CLIENT4, 40000 + i))
+        wait_for('20 entries', lambda: entries() == 20)
+    wait_for('table drained', lambda: not entries())
+
+
+@case
+def trust_at_load(_):
+    """A malformed parameter is refused by name; an empty one trusts nobody."""
+    unload()
+    done = load('trust=10.0.0.0/8,192.0.2.5/28', check=False)
+    if not done.returncode or is_loaded():
+        raise Failed('loaded with a malformed prefix')
+    if "trust: '192.0.2.5/28': bits set behind the prefix length" not in kernel_log():
+        raise Failed('dmesg does not name the bad prefix')
+    load('trust=')
+    expect('trust', sysctl('net.toa.trust'), '')
+    if 'believed from nobody' not in kernel_log():
+        raise Failed('dmesg does not say that nobody is trusted')
+
+
+def kprobes(on):
+    """The switch that disables all kprobes of the kernel."""
+    with open('/sys/kernel/debug/kprobes/enabled', 'w', encoding='ascii') as file:
+        file.write('1' if on else '0')
+
+
+@case
+def probes_off(_):
+    """Probes that are switched off are noticed; loading then is refused."""
+    expect('selftest', selftest(), 'ok')
+    kprobes(False)
+    try:
+        wait_for('noticed', lambda: stats()['module_probes_armed'] == '0')
+        if 'probes are switched off' not in kernel_log():
+            raise Failed('no warning in dmesg')
+        expect('selftest', selftest(), 'failed')
+        unload()
+        if not load(check=False).returncode:
+            raise Failed('loaded although nothing works')
+        if 'self-test failed' not in kernel_log():
+            raise Failed('dmesg does not say why')
+        load('selftest=0')
+    finally:
+        kprobes(True)
+    wait_for('noticed', lambda: stats()['module_probes_armed'] == '1')
+    expect('selftest', selftest(), 'ok')
+
+
+@case
+def ftrace_off(_):
+    """ftrace cannot be switched off under us, nor can we be loaded without it."""
+    try:
+        sysctl('kernel.ftrace_enabled', '0')
+        raise Failed('kernel.ftrace_enabled=0 was accepted')
+    except OSError as error:
+        expect('error', error.errno, errno.EBUSY)
+    unload()
+    sysctl('kernel.ftrace_enabled', '0')
+    try:
+        if not load(check=False).returncode:
+            raise Failed('loaded without ftrace')
+    finally:
+        sysctl('kernel.ftrace_enabled', '1')
+    if 'is kernel.ftrace_enabled 0?' not in kernel_log():
+        raise Failed('dmesg does not say why')
+    load()
+
+
+@case
+def loopback_down(_):
+    """Without lo there is no self-test, and the module says so."""
+    unload()
+    run('ip', 'link', 'set', 'lo', 'down')
+    try:
+        load()
+        expect('selftest', stats()['module_selftest'], 'skipped (lo is down, error -100)')
+    finally:
+        run('ip', 'link', 'set', 'lo', 'up')
+    expect('selftest', selftest(), 'ok')
+    expect('counters', counters(), {})
+
+
+@case
+def unload_live(wire):
+    """rmmod with a live connection: it goes on, under the wire's name, and is forgotten."""
+    with listen() as server:
+        peer = Peer(wire, SRV4, port_of(server)).connect(toa(200, CLIENT4, 50017))
+        with accepted(server, peer) as (conn, name):
+            check_names(conn, name, (CLIENT4, 50017))
+            unload()
+            expect('getpeername()', conn.getpeername(), (peer.src, peer.sport))
+            peer.send(ACK | PSH, b'', b'still here')
+            expect('data', conn.recv(20), b'still here')
+            load()
+            expect('getpeername()', conn.getpeername(), (peer.src, peer.sport))
+            expect('entries', entries(), 0)
+
+
+class Traffic:
+    """Connections with TOA, and getpeername() of a busy socket, all the time."""
+
+    def __init__(self):
+        self.stop, self.errors, self.told, self.wires = threading.Event(), [], 0, 0
+        self.threads = [threading.Thread(target=self.guard, args=(f,))
+                        for f in (self.connect, self.sleepers)]
+        for thread in self.threads:
+            thread.start()
+
+    def guard(self, function):
+        """Keep what went wrong."""
+        try:
+            function()
+        except (OSError, Failed) as error:
+            self.errors.append(f'{function.__name__}: {error!r}')
+
+    def connect(self):
+        """One connection after the other; with the module gone the wire's name is right."""
+        wire = Wire()
+        with listen() as server:
+            while not self.stop.is_set():
+                peer = Peer(wire, SRV4, port_of(server)).connect(toa(200, CLIENT4, 50018))
+                with accepted(server, peer) as (_, name):
+                    if name == (CLIENT4, 50018):
+                        self.told += 1
+                    elif name == (peer.src, peer.sport):
+                        self.wires += 1
+                    else:
+                        raise Failed(f'name {name}')
+
+    def sleepers(self):
+        """Threads that ask for the name while others hold the socket's lock."""
+        with listen(ns='toa-c') as server, netns('toa-c'), \
+                socket.create_connection(('127.0.0.1', port_of(server)), 10) as conn:
+            far, _ = server.accept()
+            fcntl.fcntl(conn, fcntl.F_SETFL, os.O_NONBLOCK)
+
+            def ask():
+                while not self.stop.is_set():
+                    conn.getpeername()
+                    with contextlib.suppress(BlockingIOError):
+                        conn.send(bytes(65536))
+            threads = [threading.Thread(target=ask) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            far.settimeout(0.2)     # the askers may end before they send again
+            while not self.stop.is_set():
+                with contextlib.suppress(TimeoutError):
+                    far.recv(1 << 20)
+            for thread in threads:
+                thread.join()
+            far.close()
+
+    def finish(self):
+        """End it; complain about what went wrong."""
+        self.stop.set()
+        for thread in self.threads:
+            thread.join()
+        if self.errors:
+            raise Failed('; '.join(self.errors))
+
+
+@case
+def load_cycles(_):
+    """20 unload/load cycles under traffic; with the module loaded every name is right."""
+    traffic = Traffic()
+    try:
+        for _ in range(20):
+            time.sleep(0.1)
+            unload()
+            time.sleep(0.05)
+            load()
+        wires = traffic.wires
+        told = traffic.told
+        wait_for('traffic after', lambda: traffic.told > told + 100 or traffic.errors)
+        # one connection may have been between its handshake and its accept()
+        if traffic.wires > wires + 1:
+            raise Failed(f'{traffic.wires - wires} names of the wire although loaded')
+    finally:
+        traffic.finish()
+    wait_for('table drained', lambda: not entries())
+
+
+@case
+def namespace_ends(wire):
+    """A namespace goes away with live connections in the table."""
+    with listen() as server:
+        peer = Peer(wire, SRV4, port_of(server)).connect(toa(200, CLIENT4, 50019))
+        conn, _ = server.accept()
+        expect('entries', entries(), 1)
+    teardown()
+    expect('getpeername()', conn.getpeername(), (CLIENT4, 50019))
+    abort(conn)
+    setup()
+    wire.__init__()     # pylint: disable=unnecessary-dunder-call
+    wait_for('table drained', lambda: not entries())
+    expect('peer', peer.src, LIP4)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
