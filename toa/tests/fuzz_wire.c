@@ -71,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	choice = data[0];
 	memset(&in, 0, sizeof(in));
-	in.family = choice & 1 ? AF_INET6 : AF_INET;
+	in.family = choice & 1 ? AF_INET6 : data[18] == 0xff ? AF_UNSPEC : AF_INET;
 	memcpy(&in.port, data + 1, 2);
 	memcpy(&in.addr, data + 3, choice & 1 ? 16 : 4);
 	toa_client_valid(&in);

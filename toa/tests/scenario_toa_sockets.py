@@ -10,8 +10,8 @@ import struct
 import sys
 
 from harness import (CLIENT4, CLIENT6, IPPROTO_MPTCP, LIBC, SO_NAT64_PEER, SRV4, SRV6, TCP_ULP,
-                     Failed, Peer, Skipped, accepted, case, check_names, counters, entries, expect, listen,
-                     load, main, port_of, run, toa, unload, wait_for)
+                     Failed, Peer, Skipped, accepted, case, check_names, counters, entries, expect,
+                     listen, load, main, port_of, run, toa, unload, wait_for)
 
 # include/uapi/linux/io_uring.h
 IO_URING_SETUP, IO_URING_ENTER = 425, 426
