@@ -11,12 +11,12 @@ TOA_KINDS = (200, 253, 254)
 
 
 def tcp_counters(host):
-    """The TCP counters of /proc/net/netstat and /proc/net/snmp."""
+    """The counters of TCP and MPTCP in /proc/net/netstat and /proc/net/snmp."""
     found = {}
     for name in ('snmp', 'netstat'):
         lines = host.proc_net(name).splitlines()
         for names, values in zip(lines[::2], lines[1::2]):
-            if names.split(':')[0] in ('Tcp', 'TcpExt'):
+            if names.split(':')[0] in ('Tcp', 'TcpExt', 'MPTcpExt'):
                 found.update(zip(names.split()[1:], map(int, values.split()[1:])))
     return found
 

@@ -122,7 +122,7 @@ NGINX = '''
 daemon off;
 pid {dir}/nginx.pid;
 user root;
-worker_processes 1;
+worker_processes {workers};
 error_log {dir}/error.log warn;
 events {{ worker_connections 4096; }}
 http {{
@@ -147,19 +147,20 @@ http {{
 
 class Nginx:
     """An nginx that answers "NAME ADDRESS PORT" and logs what it saw; files in
-    `files` are served below /files/."""
+    `files` are served below /files/. listen: directives to use instead of listening on both
+    families' sockets; wrapper: a command that runs it."""
 
-    def __init__(self, namespace, ports=(80,), extra=''):
+    def __init__(self, namespace, ports=(80,), extra='', *, listen='', workers=1, wrapper=()):
         self.namespace = namespace
         self.directory = namespace.path('nginx')
         self.files = os.path.join(self.directory, 'files')
         os.makedirs(self.files)
         config = os.path.join(self.directory, 'nginx.conf')
-        listen = ' '.join(f'listen {port}; listen [::]:{port};' for port in ports)
+        listen = listen or ' '.join(f'listen {port}; listen [::]:{port};' for port in ports)
         with open(config, 'w', encoding='ascii') as file:
             file.write(NGINX.format(dir=self.directory, name=namespace.name, listen=listen,
-                                    extra=extra))
-        self.process = namespace.spawn(['nginx', '-c', config], namespace.path('nginx.log'))
+                                    extra=extra, workers=workers))
+        self.process = namespace.spawn([*wrapper, 'nginx', '-c', config], namespace.path('nginx.log'))
         for port in ports:
             namespace.wait_listening(port)
 

@@ -119,9 +119,9 @@ class Host(Namespace):
         for key, value in QUIET.items():
             self.sysctl(key, value)
 
-    def nginx(self, ports=(80,), extra=''):
+    def nginx(self, ports=(80,), extra='', **options):
         """Start an nginx; see servers.Nginx."""
-        return Nginx(self, ports, extra)
+        return Nginx(self, ports, extra, **options)
 
     def peer_server(self, port=8000, **options):
         """Start a server that tells who the client is; see servers.PeerServer."""
