@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Debian's own servers, as they are, on a real server with toa: each one tells its clients who
-they are, and logs, admits or refuses them by their own addresses."""
+they are, and logs, admits or refuses them by their own addresses. All were seen failing with toa
+loaded with "trust="."""
 import ipaddress
 import json
 import os
@@ -236,7 +237,8 @@ def test_sshd(t):
     t.rs1.wait_listening(PORT)
     for number, family in enumerate(FAMILIES):
         admitted = ssh(t, key, family, family.client, 41000 + number)
-        equal(admitted.out.split()[:2], [family.client, str(41000 + number)], admitted.err)
+        equal(admitted.out.split()[:2], [family.client, str(41000 + number)],
+              f'SSH_CONNECTION ({admitted.err})')
         refused = ssh(t, key, family, family.client2, 42000 + number)
         check(refused.rc and 'Permission denied' in refused.err, f'{refused}')
         seen = [line[2:5:2] for line in words(log) if line[:2] == ['Connection', 'from']]
