@@ -48,9 +48,10 @@ tools: deps-build
 	@$(MAKE) -C lab/fuzz BUILD=$(BUILD)/fuzz
 .PHONY: tools
 
-## install: modules to /lib/modules/.../updates, tool to /usr/local/sbin (DESTDIR)
+## install: modules to /lib/modules/.../updates, tool to /usr/local/sbin (KERNEL, DESTDIR)
 install:
-	@lab/install '$(DESTDIR)'
+	@$(if $(filter file,$(origin KERNEL)),,KERNEL_RELEASE="$$(lab/kernel release '$(KERNEL)')") \
+		lab/install '$(DESTDIR)'
 .PHONY: install
 
 ## debug-kernel: the kernel with every checker (KASAN, lockdep...), for KERNEL=debug
