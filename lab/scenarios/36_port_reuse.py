@@ -4,7 +4,8 @@ and clocks run backwards; and what becomes of the clients' timestamps.
 
 Seen failing, each with a copy of the modules that was broken like this:
 
-  ISNs and timestamps not rewritten: all but last_ack_missing
+  ISNs and timestamps not rewritten: all but last_ack_missing and backwards_passed
+  timestamps always rewritten: backwards_passed
   a port free for takeover as soon as both have sent a FIN: last_ack_missing
 """
 import os
@@ -19,14 +20,15 @@ CONNECTIONS = 30
 START = 0x40000000
 
 
-def short_connection(host, family, number, stamped):
+def short_connection(host, family, number, stamped, challenges=0):
     """A connection from a host whose ISN and clock are far behind those of the one before: its
-    SYN is answered at once. The server closes, then the client. Returns the client."""
+    SYN is answered at once, by its SYN-ACK unless challenges are allowed. The server closes, then
+    the client. Returns the client."""
     tsval = START - number * 100000
     options = MSS + WINDOW_SCALE + b'\1'
     stamp = timestamps(tsval) if stamped else b''
     peer = RawTcp(host, family.vip, 8000, isn=(START - number * 50000000) & 0xffffffff)
-    peer.begin_anew(options + SACK_PERMITTED * stamped + stamp[2:], challenges=0)
+    peer.begin_anew(options + SACK_PERMITTED * stamped + stamp[2:], challenges=challenges)
     peer.send('A', stamp)
     line = greeting(peer.own)
     equal(peer.read(len(line)), line, f'connection {number}: greeting')
@@ -92,6 +94,21 @@ def test_backwards_stripped(t, family):
     """The service takes the timestamps out."""
     syns = through_one_port(t, family, 'strip', lambda number: True)
     equal([str(packet) for packet in syns if packet.timestamps], [], 'SYNs with timestamps')
+
+
+def test_backwards_passed(t, family):
+    """The service passes the timestamps on as they are: a SYN whose clock is behind is answered
+    by the server's TIME_WAIT, and ends that by its RST; the next one succeeds."""
+    family.few_ports(t, PORT, PORT, service_options='--timestamps pass')
+    server = t.rs1.peer_server(8000, family=family.af, handler=says_and_closes)
+    capture = t.rs1.capture()
+    host = family.raw(t)
+    asked = [short_connection(host, family, number, True, challenges=1) for number in range(5)]
+    equal(server.clients, asked, 'clients')
+    syns = [packet for packet in capture.packets() if packet.flags == 'S']
+    equal([packet.timestamps[0] for packet in syns],
+          [START] + [START - number // 2 * 100000 for number in range(2, 10)],
+          'clocks of the SYNs')
 
 
 def test_last_ack_missing(t, family):
