@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Who calls a function of the kernel: a kprobe event with stack traces."""
+"""Kprobe events, as perf and bpftrace make them: who calls a function of the kernel, and other
+users of kprobes beside ours."""
 import os
 
 TRACING = '/sys/kernel/tracing'
@@ -43,3 +44,30 @@ class Calls:
         with open(os.path.join(TRACING, self.instance, 'trace'), encoding='ascii') as file:
             text = file.read()
         return text.split('<stack trace>')[1:]
+
+
+class Probes:
+    """`with Probes(('tcp_rcv_established', 'inet_getname')) as probes`: kprobes and kretprobes of
+    somebody else at these functions; probes.hits() of each."""
+
+    def __init__(self, functions):
+        self.functions = functions
+        self.names = [f'{kind}_{function}' for function in functions for kind in 'pr']
+
+    def __enter__(self):
+        for name in self.names:
+            write('kprobe_events', f'{name[0]}:lab/{name} {name[2:]}\n')
+        write('events/lab/enable', '1')
+        return self
+
+    def __exit__(self, *_):
+        write('events/lab/enable', '0')
+        for name in self.names:
+            write('kprobe_events', f'-:lab/{name}\n')
+        write('trace', '')
+
+    def hits(self):
+        """How often each event came, by its name (p_FUNCTION, r_FUNCTION)."""
+        with open(os.path.join(TRACING, 'kprobe_profile'), encoding='ascii') as file:
+            rows = [line.split() for line in file]
+        return {row[0]: int(row[1]) for row in rows if row[0] in self.names}
