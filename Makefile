@@ -106,6 +106,11 @@ fuzz-packets: deps-build deps-lab modules tools
 		lab/run-scenarios $(KERNEL) 37_hostile/fuzz_packets
 .PHONY: fuzz-packets
 
+## bench-toa: what toa costs a real server, in instructions, on KERNEL
+bench-toa: deps-build deps-lab modules tools
+	@lab/vm-run --icount $(KERNEL) lab/bench/toa.py
+.PHONY: bench-toa
+
 ##@ Play
 ## lab: four machines, the whole chain, a table of what everyone saw (SHELL_ON=lb)
 lab: deps-build deps-lab modules tools

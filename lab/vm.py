@@ -192,15 +192,17 @@ class Nic:
 
 
 class Vm:
-    """One guest."""
+    """One guest. icount: its one processor is emulated, and its clock counts instructions: a
+    nanosecond is one instruction."""
 
-    def __init__(self, run, name, *, nics=(), memory=512, cpus=1, console=False):
+    def __init__(self, run, name, *, nics=(), memory=512, cpus=1, console=False, icount=False):
         self.owner = run
         self.name = name
         self.nics = nics
         self.memory = memory
         self.cpus = cpus
         self.with_console = console
+        self.icount = icount
         self.directory = os.path.join(run.directory, name)
         self.console_path = os.path.join(run.directory, f'{name}.console')
         self.process = None
@@ -226,8 +228,10 @@ class Vm:
                   'mitigations=off', 'rcupdate.rcu_cpu_stall_timeout=120', f'lab.name={self.name}']
         if self.with_console:
             append.append('lab.shell')
-        accel = list(run.accelerator)
-        if accel == TCG:
+        accel = list(TCG if self.icount else run.accelerator)
+        if self.icount:
+            accel += ['-icount', 'shift=0,sleep=off']
+        elif accel == TCG:
             # QEMU before 8.1 loses a rewritten instruction when one processor
             # translates it while another rewrites it (jump labels, ftrace): both
             # then spin at it for ever. One thread for all processors is safe.
