@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """How others find the client in a packet: scapy, and the modules of other load balancers' real
 servers by their rules. Shares nothing with pcap.py nor with toa_wire.h."""
+import importlib
 import ipaddress
 
 # (kind, length) that each accepts, the first in the header wins; all want port, then address
@@ -47,6 +48,7 @@ def by_scapy(frame):
     """Every option that scapy does not know, in the order of the header: (kind, body)."""
     # importing it takes seconds, which most scenarios need not spend
     from scapy.layers.l2 import Ether   # pylint: disable=import-outside-toplevel
-    from scapy.layers import inet, inet6    # noqa: F401  pylint: disable=import-outside-toplevel
+    from scapy.layers import inet   # pylint: disable=import-outside-toplevel
+    importlib.import_module('scapy.layers.inet6')   # or Ether does not know IPv6
     options = Ether(frame)[inet.TCP].options
     return [(kind, bytes(body)) for kind, body in options if isinstance(kind, int)]

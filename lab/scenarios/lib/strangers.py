@@ -12,6 +12,7 @@ import threading
 import time
 
 from . import basics
+from .checkers import read, write
 from .rawtcp import device_mac
 from .servers import greeting
 from .topology import CLIENT, CLIENT2, CLIENT_V6, RS1, RS2, VIP, VIP_V6
@@ -92,24 +93,20 @@ def fuzz_command(seed, count, services, flows, kinds=None):
 
 def dropped_before_the_hosts():
     """Packets that the machine's receive queues, which all hosts here share, had no room for."""
-    with open('/proc/net/softnet_stat', encoding='ascii') as file:
-        return sum(int(line.split()[1], 16) for line in file)
+    return sum(int(line.split()[1], 16) for line in read('/proc/net/softnet_stat').splitlines())
 
 
 @contextlib.contextmanager
 def deep_queues():
     """No packet is lost in these queues, however fast a generator and however slow the machine:
     what is lost then, a host has dropped."""
-    path = '/proc/sys/net/core/netdev_max_backlog'
-    with open(path, 'r+', encoding='ascii') as file:
-        usual = file.read()
-        before = dropped_before_the_hosts()
-        file.write('100000')
-        file.flush()
-        try:
-            yield
-        finally:
-            file.write(usual)
+    setting = '/proc/sys/net/core/netdev_max_backlog'
+    usual, before = read(setting), dropped_before_the_hosts()
+    write(setting, 100000)
+    try:
+        yield
+    finally:
+        write(setting, usual)
     basics.equal(dropped_before_the_hosts() - before, 0, 'packets for which a queue had no room')
 
 
