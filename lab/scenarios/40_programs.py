@@ -5,10 +5,11 @@ loaded with "trust="."""
 import ipaddress
 import json
 import os
+import re
 import struct
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
-from lib import observe
+from lib import observe, trace
 
 PORT = 8000
 HTTP = b'GET / HTTP/1.0\r\n\r\n'
@@ -64,6 +65,22 @@ async def main():
 
 asyncio.run(main())
 '''
+
+# the server ends with the last mount of this namespace's /proc/fs/nfsd
+NFSD = '''
+set -e
+mount -t nfsd nfsd /proc/fs/nfsd
+echo -2 -3 +4 >/proc/fs/nfsd/versions
+python3 - <<END
+import socket
+sock = socket.create_server(("0.0.0.0", 8000))
+with open("/proc/fs/nfsd/portlist", "w") as file:
+    file.write(str(sock.fileno()))
+END
+echo 1 >/proc/fs/nfsd/threads
+exec sleep infinity
+'''
+NFSD_ACCEPTS = 'events/sunrpc/svc_xprt_accept'
 
 POSTGRES = '/usr/lib/postgresql/15/bin'
 PG_HBA = '''
@@ -299,3 +316,25 @@ def test_postgresql(t):
         line = f'connection received: host={own[0]} port={own[1]}\n'
         check(line in text(log), f'not in the log: {line}')
     check_toa(t, 4)
+
+
+def test_nfsd(t):
+    """The kernel's own NFS server goes on seeing the wire's address."""
+    if run('modprobe nfsd', check=False).rc:
+        raise Skip('this kernel has no NFS server')
+    V4.fullnat(t, PORT)
+    nfsd = t.rs1.spawn(NFSD)
+    t.rs1.wait_listening(PORT)
+    trace.write(f'{NFSD_ACCEPTS}/enable', '1')
+    try:
+        with t.client.connect(VIP, PORT):
+            until(lambda: 'client=' in trace.lines(), what='the NFS server has accepted')
+        client = re.search(r'client=(\S+):(\d+)', trace.lines())
+    finally:
+        trace.write(f'{NFSD_ACCEPTS}/enable', '0')
+        trace.write('trace', '')
+        t.rs1.stop(nfsd)
+        until(lambda: not run('rmmod nfsd', check=False).rc, what='nfsd is unloaded')
+    equal(client[1], LIP, 'the client, for the NFS server')
+    stats = t.rs1.toa_stats()
+    equal((stats['stored'], stats['answered']), (1, 0), 'stored, answered')

@@ -15,6 +15,12 @@ def write(name, text):
         os.close(fd)
 
 
+def lines():
+    """What was traced."""
+    with open(os.path.join(TRACING, 'trace'), encoding='ascii') as file:
+        return file.read()
+
+
 class Calls:
     """`with Calls('__pskb_pull_tail', 'delta=%si:s32', 'delta > 1500') as calls`: the calls for
     which the filter is true, in an instance of its own; calls.stacks() has their stacks."""
