@@ -24,7 +24,7 @@ import socket
 import struct
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
-from lib import observe, strangers
+from lib import basics, observe, strangers
 from lib.rawtcp import MSS, WINDOW_SCALE, RawTcp, make_packet
 
 FLOWS = '/lab/fuzz-flows'       # on the host: a panic leaves it there
@@ -252,11 +252,13 @@ def test_oldest_half_open_first(t):
 def flooded(t, ports, syns, rate, timeout):
     """SYNs of invented clients to a real server: they hold no more than half of the ports
     (connections that have just closed may hold the others), established connections live, and
-    new ones succeed."""
+    new ones succeed. rate: SYNs per second for an idle machine; on a slow one honest handshakes
+    take longer, too."""
     strangers.introduce(t)
     service = strangers.named(8000, RS1)
     bystanders = strangers.Bystanders(t, 8000)
-    flood = strangers.Background(t, strangers.flood_command(service, 'S', 0, syns, 1, rate))
+    flood = strangers.Background(t, strangers.flood_command(service, 'S', 0, syns, 1,
+                                                          int(rate / basics.SCALE)))
     held = []
 
     def over():
