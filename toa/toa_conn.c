@@ -158,7 +158,7 @@ void toa_conn_peername(const struct sock *sk, struct sockaddr *uaddr)
  * of a new connection is made.
  *
  * Return: 0; -EINVAL when no client is known, -EFAULT when it is one that
- * getpeername() names.
+ * getpeername() names, -ENOTCONN when there is no connection.
  */
 int toa_conn_nat64_client(struct sock *sk, struct toa_client *client)
 {

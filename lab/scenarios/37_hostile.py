@@ -26,6 +26,7 @@ import struct
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import basics, observe, strangers
 from lib.rawtcp import MSS, WINDOW_SCALE, RawTcp, make_packet
+from lib.traffic import greeted
 
 FLOWS = '/lab/fuzz-flows'       # on the host: a panic leaves it there
 SMOKE = 20000
@@ -318,8 +319,7 @@ def test_flow_limit(t):
     t.rs1.peer_server(8000)
     service = strangers.raw_service(t, 9000, LIP)
     with t.client.connect(VIP, 8000) as sock:
-        line = '{} {}\n'.format(*sock.getsockname()).encode()
-        equal(read_until(sock, len(line)), line, 'greeting')
+        greeted(sock)
         strangers.flood(service, 'S', 0, 299)
         stats = t.lb.fullnat_stats()
         equal((stats['conns'], stats['drop_flow_limit']), (200, 100), 'conns, drop_flow_limit')

@@ -10,6 +10,7 @@ import struct
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe, trace
+from lib.checkers import read
 
 PORT = 8000
 HTTP = b'GET / HTTP/1.0\r\n\r\n'
@@ -126,15 +127,9 @@ def check_logged(names, lines):
     equal([who(*line) for line in lines()], names, 'logged')
 
 
-def text(path):
-    """What is in a file."""
-    with open(path, encoding='utf-8') as file:
-        return file.read()
-
-
 def words(path):
     """The words of each whole line of a file."""
-    return [line.split() for line in text(path).split('\n')[:-1]]
+    return [line.split() for line in read(path).split('\n')[:-1]]
 
 
 def check_toa(t, connections):
@@ -150,8 +145,8 @@ def test_nginx(t, listener):
     services(t)
     nginx = t.rs1.nginx((PORT,), listen=directives, workers=4)
     names = check_told(ask_by_http(t, families))
-    until(lambda: len(nginx.log()) == len(names), what='all requests are logged')
-    equal(sorted(who(*line[:2]) for line in nginx.log()), sorted(names), 'logged')
+    # each worker writes for itself
+    check_logged(sorted(names), lambda: sorted(who(*line[:2]) for line in nginx.log()))
     check_toa(t, len(names))
 
 
@@ -168,21 +163,12 @@ def test_nginx_by_mptcp(t):
             sock.connect((family.vip, PORT))
             names.append(sock.getsockname()[:2])
             sock.sendall(HTTP)
-            equal(who(*read_to_end(sock).split()[-2:]), names[-1], 'told')
-    until(lambda: len(nginx.log()) == len(names), what='all requests are logged')
-    equal([who(*line[:2]) for line in nginx.log()], names, 'logged')
+            equal(who(*read_to_end(sock).decode().split()[-2:]), names[-1], 'told')
+    check_logged(names, lambda: [line[:2] for line in nginx.log()])
     counters = [observe.tcp_counters(host) for host in (t.client, t.rs1)]
     equal((counters[0]['MPCapableSYNTX'], counters[1]['MPCapableSYNRX']), (2, 0),
           'SYNs with MP_CAPABLE: sent, received')
     check_toa(t, len(names))
-
-
-def read_to_end(sock):
-    """What the server says, as text."""
-    said = b''
-    while data := sock.recv(65536):
-        said += data
-    return said.decode()
 
 
 def test_haproxy(t):
@@ -213,7 +199,7 @@ def test_go(t):
     t.rs1.wait_listening(PORT)
 
     def lines():
-        whole = text(f'{directory}/access.log').split('\n')[:-1]
+        whole = read(f'{directory}/access.log').split('\n')[:-1]
         requests = [json.loads(line)['request'] for line in whole]
         return [(request['remote_ip'], request['remote_port']) for request in requests]
 
@@ -305,7 +291,7 @@ def test_postgresql(t):
                'log_connections': 'on', 'shared_buffers': '8MB', 'fsync': 'off'}
     t.rs1.spawn([*user, f'{POSTGRES}/postgres', '-D', home,
                  *(f'--{name}={value}' for name, value in options.items())], log)
-    until(lambda: 'ready to accept connections' in text(log), 100, 'PostgreSQL is up')
+    until(lambda: 'ready to accept connections' in read(log), 100, 'PostgreSQL is up')
     for family in FAMILIES:
         with t.client.connect(family.vip, PORT, source=family.client) as sock:
             own = sock.getsockname()[:2]
@@ -314,7 +300,7 @@ def test_postgresql(t):
             reason = pg_who_am_i(sock)
         check(f'rejects connection for host "{family.client2}"' in reason, f'{reason}')
         line = f'connection received: host={own[0]} port={own[1]}\n'
-        check(line in text(log), f'not in the log: {line}')
+        check(line in read(log), f'not in the log: {line}')
     check_toa(t, 4)
 
 

@@ -329,13 +329,18 @@ def accepted(server, peer):
         conn.close()
 
 
+def told(family, address):
+    """An address of the wire as a socket of this family tells it."""
+    return '::ffff:' + address if family == socket.AF_INET6 and ':' not in address else address
+
+
 def check(wire, server, dst, options, want, src=None):
     """Connect with `options` on the handshake's ACK; None: the wire's own name is right."""
     peer = Peer(wire, dst, port_of(server), src).connect(options)
-    mapped = '::ffff:' if server.family == socket.AF_INET6 and ':' not in dst else ''
     with accepted(server, peer) as (conn, name):
-        check_names(conn, name, want or (mapped + peer.src, peer.sport))
-        expect('getsockname()', conn.getsockname()[:2], (mapped + dst, port_of(server)))
+        check_names(conn, name, want or (told(server.family, peer.src), peer.sport))
+        expect('getsockname()', conn.getsockname()[:2],
+               (told(server.family, dst), port_of(server)))
 
 
 # --- the cases

@@ -8,7 +8,7 @@ sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(
 # pylint: disable=wrong-import-position
 import pcap
 from .basics import (CommandFailed, Failure, Result, Skip, check, dumps, each, equal, limit, long,
-                     read_until, run, until)
+                     read_to_end, read_until, run, until)
 from .namespace import Namespace
 from .servers import Nginx, PeerServer, Seen, greeting
 from .capture import Capture
@@ -21,4 +21,4 @@ __all__ = ['CLIENT', 'CLIENT2', 'CLIENT2_V6', 'CLIENT_V6', 'FAMILIES', 'LB_INNER
            'V4', 'V6', 'VIP', 'VIP_V6', 'Capture', 'CommandFailed', 'Failure', 'Family', 'Host',
            'Namespace', 'Nginx', 'PeerServer', 'Result', 'Seen', 'Skip', 'Topology',
            'address_port', 'check', 'dumps', 'each', 'equal', 'greeting', 'limit', 'long',
-           'pcap', 'read_until', 'run', 'until']
+           'pcap', 'read_to_end', 'read_until', 'run', 'until']

@@ -122,6 +122,14 @@ def each(values):
     return mark
 
 
+def read_to_end(sock):
+    """What comes until the other side's FIN."""
+    data = b''
+    while part := sock.recv(1 << 16):
+        data += part
+    return data
+
+
 def read_until(sock, length):
     """This many bytes."""
     data = b''

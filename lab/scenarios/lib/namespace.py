@@ -156,9 +156,4 @@ class Namespace:
             if payload:
                 sock.sendall(payload)
             sock.shutdown(socket.SHUT_WR)
-            answer = b''
-            while True:
-                data = sock.recv(65536)
-                if not data:
-                    return local, answer
-                answer += data
+            return local, basics.read_to_end(sock)

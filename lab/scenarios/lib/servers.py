@@ -160,7 +160,8 @@ class Nginx:
         with open(config, 'w', encoding='ascii') as file:
             file.write(NGINX.format(dir=self.directory, name=namespace.name, listen=listen,
                                     extra=extra, workers=workers))
-        self.process = namespace.spawn([*wrapper, 'nginx', '-c', config], namespace.path('nginx.log'))
+        self.process = namespace.spawn([*wrapper, 'nginx', '-c', config],
+                                       namespace.path('nginx.log'))
         for port in ports:
             namespace.wait_listening(port)
 

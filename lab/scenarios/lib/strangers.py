@@ -14,8 +14,8 @@ import time
 from . import basics
 from .checkers import read, write
 from .rawtcp import device_mac
-from .servers import greeting
 from .topology import CLIENT, CLIENT2, CLIENT_V6, RS1, RS2, VIP, VIP_V6
+from .traffic import greeted
 
 INVENTED, INVENTED_V6 = '198.18.0.0/15', '2001:db8:bad::/48'
 RAW_RS, RAW_RS_V6 = '10.0.0.77', 'fd00::77'
@@ -154,9 +154,7 @@ class Bystanders:
         """A connection whose server has said the right thing."""
         sock = self.client.connect(VIP, self.port, source=source, timeout=self.patience)
         try:
-            own = sock.getsockname()
-            line = greeting(own)
-            basics.equal(basics.read_until(sock, len(line)), line, 'what the server sees')
+            greeted(sock)
         except (OSError, basics.Failure):
             sock.close()
             raise

@@ -3,6 +3,8 @@
 users of kprobes beside ours."""
 import os
 
+from .checkers import read
+
 TRACING = '/sys/kernel/tracing'
 
 
@@ -17,8 +19,7 @@ def write(name, text):
 
 def lines():
     """What was traced."""
-    with open(os.path.join(TRACING, 'trace'), encoding='ascii') as file:
-        return file.read()
+    return read(os.path.join(TRACING, 'trace'))
 
 
 class Calls:
@@ -47,9 +48,7 @@ class Calls:
 
     def stacks(self):
         """One text for each call so far."""
-        with open(os.path.join(TRACING, self.instance, 'trace'), encoding='ascii') as file:
-            text = file.read()
-        return text.split('<stack trace>')[1:]
+        return read(os.path.join(TRACING, self.instance, 'trace')).split('<stack trace>')[1:]
 
 
 class Probes:
@@ -74,6 +73,6 @@ class Probes:
 
     def hits(self):
         """How often each event came, by its name (p_FUNCTION, r_FUNCTION)."""
-        with open(os.path.join(TRACING, 'kprobe_profile'), encoding='ascii') as file:
-            rows = [line.split() for line in file]
+        profile = read(os.path.join(TRACING, 'kprobe_profile'))
+        rows = [line.split() for line in profile.splitlines()]
         return {row[0]: int(row[1]) for row in rows if row[0] in self.names}
