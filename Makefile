@@ -13,6 +13,7 @@ LONG    ?=
 RUN     ?=
 COUNT   ?= 1000000
 SEED    ?=
+FLOWS   ?=
 UAPI    := $(TOP)/ipvs-fullnat/include/uapi
 
 override BUILD := $(abspath $(BUILD))
@@ -110,6 +111,11 @@ fuzz-packets: deps-build deps-lab modules tools
 bench-toa: deps-build deps-lab modules tools
 	@lab/vm-run --icount $(KERNEL) lab/bench/toa.py
 .PHONY: bench-toa
+
+## bench: what a packet costs the LB, in instructions, beside NAT, nft and its flowtable
+bench: deps-build deps-lab modules tools
+	@lab/vm-run --icount -m 2048 -t 7200 $(KERNEL) lab/bench/lb.py $(if $(FLOWS),--flows $(FLOWS))
+.PHONY: bench
 
 ##@ Play
 ## lab: four machines, the whole chain, a table of what everyone saw (SHELL_ON=lb)
