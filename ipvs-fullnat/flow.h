@@ -20,6 +20,7 @@
 
 #include "port.h"
 
+struct dst_entry;
 struct ip_vs_conn;
 
 enum fnat_dir {
@@ -47,6 +48,8 @@ static inline void fnat_tuple_turn(struct fnat_tuple *t)
 struct fnat_flow_node {
 	struct hlist_node hnode;	/* RCU; pprev is NULL when not hashed */
 	u8 dir;				/* enum fnat_dir */
+	u16 fast_packets;		/* fast.c; requests since slow_at, about */
+	u32 slow_at;			/* fast.c; jiffies */
 };
 
 /* What is added to the client's numbers to make the RS's (modulo 2^32). */
@@ -101,6 +104,8 @@ struct fnat_flow {
 	__be16 vport;
 	__be16 lport;
 	__be16 dport;
+	/* by how much the sum of addresses and ports grows on the way to the RS */
+	__wsum csum_diff;
 	u8 af;
 	u8 protocol;
 	u8 port_state;			/* enum fnat_port_state; portmap lock */
@@ -111,10 +116,14 @@ struct fnat_flow {
 	};
 	/* jiffies, of the service; 0: as ip_vs has it. 31 days at most, which fits */
 	u32 idle_timeout;
+	u32 reply_cookie;		/* of reply_dst */
+	struct dst_entry *reply_dst;	/* fast.c; holds a reference */
 	struct fnat_portmap *portmap;	/* holds a reference */
-	struct list_head port_list;	/* portmap lock; by port_state */
 	unsigned long created;		/* jiffies, when it got its port */
-	struct rcu_head rcu;
+	union {
+		struct list_head port_list;	/* portmap lock; by port_state */
+		struct rcu_head rcu;		/* once it has no port any more */
+	};
 };
 
 int fnat_flow_tab_init(void);

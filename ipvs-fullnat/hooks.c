@@ -6,9 +6,11 @@
  */
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6.h>
+#include <linux/slab.h>
 #include <linux/tcp.h>
 #include <net/netfilter/nf_conntrack.h>
 
+#include "fast.h"
 #include "flow.h"
 #include "hooks.h"
 #include "icmp.h"
@@ -22,27 +24,53 @@
 #include "xmit.h"
 
 /*
+ * Two quick looks, since this module sees every packet that the host receives. A service
+ * of a mark has any destination.
+ */
+static inline bool may_be_ours(const struct fnat_net *fn, u8 pf, const struct sk_buff *skb)
+{
+	return fnat_filter_addr(&fn->filter, pf, skb) ||
+	       (skb->mark && READ_ONCE(fn->has_marks));
+}
+
+static inline bool may_have_port(const struct fnat_net *fn, const struct fnat_tuple *t, u32 mark)
+{
+	return fnat_filter_port(&fn->filter, t->af, &t->daddr, t->dport) ||
+	       (mark && READ_ONCE(fn->has_marks));
+}
+
+static noinline unsigned int early_packet(struct fnat_net *fn, struct sk_buff *skb, u8 af)
+{
+	struct fnat_icmp_quote quote;
+	struct fnat_tuple t;
+	struct fnat_flow *f;
+	unsigned int thoff;
+	enum fnat_dir dir;
+	bool error;
+
+	error = !fnat_ip_parse(skb, af, &t, &thoff);
+	if (error ? !fnat_icmp_parse(skb, af, &quote, &t) : !may_have_port(fn, &t, skb->mark))
+		return NF_ACCEPT;
+	f = fnat_flow_find(fn->net, &t, &dir);
+	if (f && !error && fnat_fast(fn, skb, f, dir, thoff))
+		return NF_STOLEN;
+	if (f || fnat_service_match(fn, t.af, t.protocol, &t.daddr, t.dport, skb->mark))
+		nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
+	return NF_ACCEPT;
+}
+
+/*
  * Before conntrack: it sees only one side of each of our two connections,
  * would call the RS's SYN-ACK and the client's FIN invalid, and rules that drop
  * what is invalid would break connections.
  */
 static unsigned int early_hook(void *priv, struct sk_buff *skb, const struct nf_hook_state *state)
 {
-	struct fnat_net *fn = fnat_net(state->net);
-	struct fnat_icmp_quote quote;
-	struct fnat_tuple t;
-	unsigned int thoff;
-	enum fnat_dir dir;
+	struct fnat_net *fn = priv;
 
-	if (skb_get_nfct(skb))
+	if (!may_be_ours(fn, state->pf, skb) || skb_get_nfct(skb))
 		return NF_ACCEPT;
-	if (!fnat_ip_parse(skb, state->pf, &t, &thoff) &&
-	    !fnat_icmp_parse(skb, state->pf, &quote, &t))
-		return NF_ACCEPT;
-	if (fnat_flow_find(fn->net, &t, &dir) ||
-	    fnat_service_match(fn, t.af, t.protocol, &t.daddr, t.dport, skb->mark))
-		nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
-	return NF_ACCEPT;
+	return early_packet(fn, skb, state->pf);
 }
 
 /* An error from the RS's side is ours; ip_vs itself looks after the client's. */
@@ -117,6 +145,25 @@ static unsigned int unknown_packet(struct fnat_net *fn, struct sk_buff *skb,
 	return NF_ACCEPT;
 }
 
+static noinline unsigned int local_in_packet(struct fnat_net *fn, struct sk_buff *skb, u8 af)
+{
+	struct fnat_tuple t;
+	struct fnat_flow *f;
+	unsigned int thoff;
+	enum fnat_dir dir;
+
+	if (!fnat_ip_parse(skb, af, &t, &thoff))
+		return local_in_icmp(fn, skb, af);
+	if (!may_have_port(fn, &t, skb->mark))
+		return NF_ACCEPT;
+	f = fnat_flow_find(fn->net, &t, &dir);
+	if (!f)
+		return unknown_packet(fn, skb, &t, thoff);
+	if (dir == FNAT_DIR_REQUEST)
+		return request_of_flow(fn, skb, f, thoff);
+	return fnat_reply(skb, f, thoff);
+}
+
 /*
  * Before the filter table: a reply of a live flow passes an INPUT policy that
  * drops by default. Fragments have been reassembled: by ip_local_deliver(), or
@@ -125,20 +172,9 @@ static unsigned int unknown_packet(struct fnat_net *fn, struct sk_buff *skb,
 static unsigned int local_in_hook(void *priv, struct sk_buff *skb,
 				  const struct nf_hook_state *state)
 {
-	struct fnat_net *fn = fnat_net(state->net);
-	struct fnat_tuple t;
-	struct fnat_flow *f;
-	unsigned int thoff;
-	enum fnat_dir dir;
+	struct fnat_net *fn = priv;
 
-	if (!fnat_ip_parse(skb, state->pf, &t, &thoff))
-		return local_in_icmp(fn, skb, state->pf);
-	f = fnat_flow_find(fn->net, &t, &dir);
-	if (!f)
-		return unknown_packet(fn, skb, &t, thoff);
-	if (dir == FNAT_DIR_REQUEST)
-		return request_of_flow(fn, skb, f, thoff);
-	return fnat_reply(skb, f, thoff);
+	return may_be_ours(fn, state->pf, skb) ? local_in_packet(fn, skb, state->pf) : NF_ACCEPT;
 }
 
 #define FNAT_HOOK(_hook, _pf, _hooknum, _priority) \
@@ -153,13 +189,39 @@ static const struct nf_hook_ops fnat_hook_ops[] = {
 #endif
 };
 
-int fnat_hooks_net_init(struct fnat_net *fn)
+/*
+ * Before the first service or local address is there: a namespace without them pays
+ * nothing. Process context, under fnat_net.lock. Return: 0 or an error.
+ */
+int fnat_hooks_need(struct fnat_net *fn)
 {
-	return nf_register_net_hooks(fn->net, fnat_hook_ops, ARRAY_SIZE(fnat_hook_ops));
+	struct nf_hook_ops *ops;
+	unsigned int i;
+	int err;
+
+	lockdep_assert_held(&fn->lock);
+	if (fn->hook_ops)
+		return 0;
+	/* each namespace has its own, which know whose they are */
+	ops = kmemdup(fnat_hook_ops, sizeof(fnat_hook_ops), GFP_KERNEL_ACCOUNT);
+	if (!ops)
+		return -ENOMEM;
+	for (i = 0; i < ARRAY_SIZE(fnat_hook_ops); i++)
+		ops[i].priv = fn;
+	err = nf_register_net_hooks(fn->net, ops, ARRAY_SIZE(fnat_hook_ops));
+	if (err)
+		kfree(ops);
+	else
+		fn->hook_ops = ops;
+	return err;
 }
 
 /* Nobody is inside the hooks once this returns and a grace period has passed. */
 void fnat_hooks_net_exit(struct fnat_net *fn)
 {
-	nf_unregister_net_hooks(fn->net, fnat_hook_ops, ARRAY_SIZE(fnat_hook_ops));
+	if (!fn->hook_ops)
+		return;
+	nf_unregister_net_hooks(fn->net, fn->hook_ops, ARRAY_SIZE(fnat_hook_ops));
+	kfree(fn->hook_ops);
+	fn->hook_ops = NULL;
 }

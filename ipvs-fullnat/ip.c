@@ -14,7 +14,7 @@
 #include "ip.h"
 
 /* Offset of the transport header of a packet that is no fragment; -1: none. */
-static int find_transport(const struct sk_buff *skb, u8 af, u8 *protocol)
+static __always_inline int find_transport(const struct sk_buff *skb, u8 af, u8 *protocol)
 {
 	unsigned short frag = 0;
 	unsigned int off = 0;
@@ -37,7 +37,7 @@ static int find_transport(const struct sk_buff *skb, u8 af, u8 *protocol)
 }
 
 /* An address of an IPv4 or IPv6 header; the rest of the union stays 0. */
-static void copy_addrs(const void *iph, u8 af, struct fnat_tuple *t)
+static __always_inline void copy_addrs(const void *iph, u8 af, struct fnat_tuple *t)
 {
 	memset(t, 0, sizeof(*t));
 	t->af = af;
@@ -50,7 +50,8 @@ static void copy_addrs(const void *iph, u8 af, struct fnat_tuple *t)
 	}
 }
 
-static bool copy_ports(const struct sk_buff *skb, unsigned int thoff, struct fnat_tuple *t)
+static __always_inline bool copy_ports(const struct sk_buff *skb, unsigned int thoff,
+				       struct fnat_tuple *t)
 {
 	__be16 _ports[2];
 	const __be16 *ports = skb_header_pointer(skb, thoff, sizeof(_ports), _ports);

@@ -10,6 +10,7 @@
 #include <net/route.h>
 #include <uapi/linux/ip_vs_fullnat.h>
 
+#include "hooks.h"
 #include "laddr.h"
 #include "net.h"
 #include "port.h"
@@ -89,14 +90,18 @@ void fnat_laddr_put(struct fnat_laddr *laddr)
 static struct fnat_laddr *laddr_create(struct fnat_net *fn, u8 af,
 				       const union nf_inet_addr *addr)
 {
-	struct fnat_laddr *laddr = kzalloc(sizeof(*laddr), GFP_KERNEL_ACCOUNT);
+	struct fnat_laddr *laddr;
 
+	if (fnat_hooks_need(fn))
+		return NULL;
+	laddr = kzalloc(sizeof(*laddr), GFP_KERNEL_ACCOUNT);
 	if (!laddr)
 		return NULL;
 	refcount_set(&laddr->refcnt, 1);	/* the table's */
 	laddr->af = af;
 	laddr->addr = *addr;
 	laddr->secret = fn->secret;
+	fnat_filter_add(&fn->filter, af, addr, 0);
 	spin_lock_init(&laddr->lock);
 	INIT_LIST_HEAD(&laddr->portmaps);
 	hlist_add_head_rcu(&laddr->hnode, &fn->laddr_hash[laddr_hash(af, addr)]);

@@ -44,14 +44,9 @@ static int __net_init fnat_net_init(struct net *net)
 	err = fnat_seam_net_init(fn);
 	if (err)
 		goto err_seam;
-	err = fnat_hooks_net_init(fn);
-	if (err)
-		goto err_hooks;
 	fnat_laddr_net_init(fn);
 	return 0;
 
-err_hooks:
-	fnat_seam_net_exit(fn);
 err_seam:
 	fnat_proc_net_exit(fn);
 err_proc:

@@ -19,6 +19,7 @@
 #include <net/netns/generic.h>
 
 #include "clock.h"
+#include "filter.h"
 #include "stats.h"
 #include "sysctl.h"
 
@@ -26,6 +27,7 @@
 #define FNAT_LADDR_HASH_SIZE	256
 
 struct fnat_pool;
+struct nf_hook_ops;
 
 struct fnat_net {
 	struct net *net;
@@ -33,6 +35,9 @@ struct fnat_net {
 	struct fnat_sysctl sysctl;
 	struct fnat_secret secret;
 	bool exiting;		/* set once; ip_vs's connections come to their end after it */
+	struct nf_hook_ops *hook_ops;	/* fnat_net.lock; NULL: none are registered */
+	bool has_marks;		/* a service of a fwmark was declared, once */
+	struct fnat_filter filter;
 
 	struct mutex lock;	/* serialises all changes of the tables below */
 	struct hlist_head svc_hash[FNAT_SVC_HASH_SIZE];	/* RCU */

@@ -6,6 +6,7 @@
 #include <linux/tcp.h>
 #include <net/dst.h>
 
+#include "fast.h"
 #include "net.h"
 #include "route.h"
 #include "seam.h"
@@ -48,8 +49,10 @@ static void reply_send(struct fnat_pkt *pkt, bool steady)
 {
 	struct ip_vs_conn *cp = pkt->flow->cp;
 	bool held = !steady && fnat_seam_get(cp);
+	u32 mark = pkt->skb->mark;
 
-	fnat_send(pkt, false);
+	if (fnat_send(pkt, false))
+		fnat_fast_permit_reply(pkt->flow, pkt->dst, mark);
 	if (!held)
 		return;
 	fnat_after_packet(pkt->fn, pkt->flow, cp);

@@ -8,6 +8,7 @@
 #include <linux/tcp.h>
 #include <net/dst.h>
 
+#include "fast.h"
 #include "ip.h"
 #include "laddr.h"
 #include "net.h"
@@ -203,7 +204,8 @@ unsigned int fnat_request(struct sk_buff *skb, struct ip_vs_conn *cp, unsigned i
 		fnat_stat_inc_drop(pkt.fn, err);
 		goto drop;
 	}
-	fnat_send(&pkt, true);
+	if (fnat_send(&pkt, true))
+		fnat_fast_permit(pkt.flow, FNAT_DIR_REQUEST);
 	fnat_after_packet(pkt.fn, pkt.flow, cp);
 	return NF_STOLEN;
 

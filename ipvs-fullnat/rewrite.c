@@ -116,6 +116,32 @@ void fnat_csum_end(const struct fnat_pkt *pkt, unsigned int hdr_len, const struc
 		*check = CSUM_MANGLED_0;
 }
 
+/* What fnat_rewrite_addrs() adds to the sum of what a checksum covers. */
+__wsum fnat_csum_addrs_diff(const struct fnat_pkt *pkt)
+{
+	__wsum diff = pkt->flow->csum_diff;
+
+	return pkt->dir == FNAT_DIR_REQUEST ? diff : ~diff;
+}
+
+/* After a change of headers by which that sum has grown by "diff", without new lengths. */
+void fnat_csum_fix(const struct fnat_pkt *pkt, __wsum diff)
+{
+	const struct fnat_flow *f = pkt->flow;
+	struct sk_buff *skb = pkt->skb;
+	__sum16 *check = fnat_check_field(pkt);
+
+	if (skb->ip_summed == CHECKSUM_PARTIAL) {
+		*check = ~fnat_ip_magic(skb, f->af, skb->len - pkt->thoff, f->protocol, 0);
+		return;
+	}
+	if (f->protocol == IPPROTO_UDP && !*check)
+		return;		/* sent without a checksum */
+	csum_replace_by_diff(check, diff);
+	if (f->protocol == IPPROTO_UDP && !*check)
+		*check = CSUM_MANGLED_0;
+}
+
 /* The new addresses and ports; checksums are the caller's business. */
 void fnat_rewrite_addrs(const struct fnat_pkt *pkt)
 {
@@ -181,8 +207,10 @@ bool fnat_may_pass(const struct fnat_pkt *pkt, unsigned int spare)
  * @ipvs_done: ip_vs has nothing more to do with it. Not for a reply: there
  *	ip_vs_out_hook() finds the connection and does the statistics, the state
  *	and the timer.
+ *
+ * False: a rule of OUTPUT or POSTROUTING has dropped it, or the device.
  */
-unsigned int fnat_send(struct fnat_pkt *pkt, bool ipvs_done)
+bool fnat_send(struct fnat_pkt *pkt, bool ipvs_done)
 {
 	struct sk_buff *skb = pkt->skb;
 	u8 af = pkt->flow->af;
@@ -201,7 +229,6 @@ unsigned int fnat_send(struct fnat_pkt *pkt, bool ipvs_done)
 	/* it came in fragments, and leaves in segments: both at once IPv6 cannot do */
 	if (fnat_is_v6(af) && skb_is_gso(skb))
 		IP6CB(skb)->frag_max_size = 0;
-	NF_HOOK(af, NF_INET_LOCAL_OUT, pkt->fn->net, NULL, skb, NULL, pkt->dst->dev,
-		dst_output);
-	return NF_STOLEN;
+	return NF_HOOK(af, NF_INET_LOCAL_OUT, pkt->fn->net, NULL, skb, NULL, pkt->dst->dev,
+		       dst_output) >= 0;
 }

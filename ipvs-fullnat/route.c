@@ -63,14 +63,21 @@ struct dst_entry *fnat_route_lookup(struct net *net, u8 af, const union nf_inet_
 	return route_lookup_v4(net, saddr, daddr, protocol, mark);
 }
 
-static u32 route_cookie(const struct dst_entry *dst, u8 af)
+/* For fnat_route_is_fresh(). */
+u32 fnat_route_cookie(const struct dst_entry *dst, u8 af)
 {
 	return fnat_is_v6(af) ? rt6_get_cookie(container_of(dst, struct rt6_info, dst)) : 0;
 }
 
+/* Is it still what a lookup would find? Routes, devices and path MTUs change. */
+bool fnat_route_is_fresh(struct dst_entry *dst, u32 cookie)
+{
+	return !dst->obsolete || dst->ops->check(dst, cookie);
+}
+
 static bool entry_is_fresh(const struct fnat_route_entry *e)
 {
-	return !e->dst->obsolete || e->dst->ops->check(e->dst, e->cookie);
+	return fnat_route_is_fresh(e->dst, e->cookie);
 }
 
 static void entry_free(struct fnat_route_entry *e)
@@ -114,9 +121,28 @@ struct dst_entry *fnat_route_get(struct net *net, struct fnat_route *route, u8 a
 		fnat_route_clear(route);
 		return NULL;
 	}
-	e->cookie = route_cookie(e->dst, af);
+	e->cookie = fnat_route_cookie(e->dst, af);
 	route_replace(route, e);
 	return e->dst;
+}
+
+/* The cached route if it is fresh, without a reference; else NULL. */
+struct dst_entry *fnat_route_peek(const struct fnat_route *route)
+{
+	const struct fnat_route_entry *e = rcu_dereference(route->entry);
+
+	return e && entry_is_fresh(e) ? e->dst : NULL;
+}
+
+/* To a neighbour on a device, without tunnels, IPsec and the like on the way. */
+bool fnat_route_is_plain(struct dst_entry *dst, u8 af)
+{
+	if (dst->lwtstate || dst_xfrm(dst) || dst->error)
+		return false;
+	if (fnat_is_v6(af))
+		return !(container_of_const(dst, struct rt6_info, dst)->rt6i_flags &
+			 (RTF_LOCAL | RTF_REJECT | RTF_ANYCAST));
+	return container_of_const(dst, struct rtable, dst)->rt_type == RTN_UNICAST;
 }
 
 bool fnat_route_is_local(const struct dst_entry *dst, u8 af)

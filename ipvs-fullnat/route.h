@@ -21,6 +21,10 @@ struct dst_entry *fnat_route_lookup(struct net *net, u8 af, const union nf_inet_
 struct dst_entry *fnat_route_get(struct net *net, struct fnat_route *route, u8 af,
 				 const union nf_inet_addr *saddr,
 				 const union nf_inet_addr *daddr, u8 protocol);
+struct dst_entry *fnat_route_peek(const struct fnat_route *route);
+bool fnat_route_is_fresh(struct dst_entry *dst, u32 cookie);
+u32 fnat_route_cookie(const struct dst_entry *dst, u8 af);
+bool fnat_route_is_plain(struct dst_entry *dst, u8 af);
 bool fnat_route_is_local(const struct dst_entry *dst, u8 af);
 bool fnat_route_addr_is_local(struct net *net, u8 af, const union nf_inet_addr *addr);
 void fnat_route_clear(struct fnat_route *route);

@@ -386,6 +386,87 @@ void fnat_seam_put_rearm(struct ip_vs_conn *cp)
 	ip_vs_conn_put(cp);
 }
 
+/* Of the destination and its service. */
+bool fnat_seam_dest_is_available(const struct ip_vs_conn *cp)
+{
+	const struct ip_vs_dest *dest = READ_ONCE(cp->dest);
+
+#ifdef IP_VS_DEST_CF_AVAILABLE
+	return dest && READ_ONCE(dest->cflags) & IP_VS_DEST_CF_AVAILABLE;
+#else
+	return dest && READ_ONCE(dest->flags) & IP_VS_DEST_F_AVAILABLE;
+#endif
+}
+
+/*
+ * Does the sync daemon, if it runs, know the connection? ip_vs counts the packet that is
+ * at hand when it has been sent.
+ */
+bool fnat_seam_is_past_first_sync(const struct ip_vs_conn *cp)
+{
+	struct netns_ipvs *ipvs = cp->ipvs;
+
+	return !(READ_ONCE(ipvs->sync_state) & IP_VS_STATE_MASTER) ||
+	       atomic_read(&cp->in_pkts) + 1 >= sysctl_sync_threshold(ipvs);
+}
+
+/*
+ * "count" requests have not been seen by ip_vs: it sends a connection to the backup with
+ * every sync_period'th packet. If that was one of them, it is the one at hand.
+ */
+void fnat_seam_add_requests(struct ip_vs_conn *cp, unsigned int count)
+{
+	struct netns_ipvs *ipvs = cp->ipvs;
+	int period = sysctl_sync_period(ipvs);
+	int next = atomic_read(&cp->in_pkts) + count + 1, since;
+
+	if (!(READ_ONCE(ipvs->sync_state) & IP_VS_STATE_MASTER))
+		return;
+	if (period > 0) {
+		since = (next - sysctl_sync_threshold(ipvs)) % period;
+		if (since >= 0 && since <= (int)count)
+			next -= since;
+	}
+	atomic_set(&cp->in_pkts, next - 1);
+}
+
+static struct ip_vs_cpu_stats __percpu *total_stats(const struct netns_ipvs *ipvs)
+{
+#ifdef FNAT_HAVE_TOT_STATS_RCU
+	return ipvs->tot_stats->s.cpustats;
+#else
+	return ipvs->tot_stats.cpustats;
+#endif
+}
+
+static void count_packet(struct ip_vs_cpu_stats __percpu *stats, bool request, unsigned int len)
+{
+	struct ip_vs_cpu_stats *s = this_cpu_ptr(stats);
+
+	u64_stats_update_begin(&s->syncp);
+	if (request) {
+		u64_stats_inc(&s->cnt.inpkts);
+		u64_stats_add(&s->cnt.inbytes, len);
+	} else {
+		u64_stats_inc(&s->cnt.outpkts);
+		u64_stats_add(&s->cnt.outbytes, len);
+	}
+	u64_stats_update_end(&s->syncp);
+}
+
+/* As ip_vs_in_stats() and ip_vs_out_stats() do. BH off. */
+void fnat_seam_count(struct ip_vs_conn *cp, bool request, unsigned int len)
+{
+	const struct ip_vs_dest *dest = READ_ONCE(cp->dest);
+	const struct ip_vs_service *svc = dest ? rcu_dereference(dest->svc) : NULL;
+
+	if (!svc)
+		return;
+	count_packet(dest->stats.cpustats, request, len);
+	count_packet(svc->stats.cpustats, request, len);
+	count_packet(total_stats(cp->ipvs), request, len);
+}
+
 static void net_exit_protocols(struct netns_ipvs *ipvs, unsigned int count)
 {
 	while (count--) {

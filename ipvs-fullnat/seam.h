@@ -42,5 +42,9 @@ void fnat_seam_adjust_timeout(const struct fnat_net *fn, struct ip_vs_conn *cp,
 bool fnat_seam_get(struct ip_vs_conn *cp);
 void fnat_seam_put_rearm(struct ip_vs_conn *cp);
 bool fnat_seam_state_is_steady(const struct ip_vs_conn *cp);
+bool fnat_seam_dest_is_available(const struct ip_vs_conn *cp);
+bool fnat_seam_is_past_first_sync(const struct ip_vs_conn *cp);
+void fnat_seam_add_requests(struct ip_vs_conn *cp, unsigned int count);
+void fnat_seam_count(struct ip_vs_conn *cp, bool request, unsigned int len);
 
 #endif

@@ -8,6 +8,7 @@
 #include <linux/slab.h>
 #include <uapi/linux/ip_vs_fullnat.h>
 
+#include "hooks.h"
 #include "laddr.h"
 #include "net.h"
 #include "service.h"
@@ -71,13 +72,20 @@ struct fnat_service *fnat_service_match(const struct fnat_net *fn, u8 af, u16 pr
 struct fnat_service *fnat_service_create(struct fnat_net *fn, const struct fnat_svc_key *key,
 					 const struct fnat_svc_options *opt)
 {
-	struct fnat_service *svc = kzalloc(sizeof(*svc), GFP_KERNEL_ACCOUNT);
+	struct fnat_service *svc;
 
 	lockdep_assert_held(&fn->lock);
+	if (fnat_hooks_need(fn))
+		return NULL;
+	svc = kzalloc(sizeof(*svc), GFP_KERNEL_ACCOUNT);
 	if (!svc)
 		return NULL;
 	svc->key = *key;
 	svc->opt = *opt;
+	if (key->fwmark)
+		WRITE_ONCE(fn->has_marks, true);
+	else
+		fnat_filter_add(&fn->filter, key->af, &key->addr, key->port);
 	hlist_add_head_rcu(&svc->hnode, &fn->svc_hash[svc_hash(key)]);
 	WRITE_ONCE(fn->svc_count, fn->svc_count + 1);
 	return svc;

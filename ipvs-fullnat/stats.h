@@ -53,6 +53,9 @@ enum fnat_stat {
 	FNAT_STAT_half_open_rst,
 	/* packets of no connection that were answered by an RST */
 	FNAT_STAT_unknown_rst,
+	/* packets of established connections that took the fast path */
+	FNAT_STAT_fast_request,
+	FNAT_STAT_fast_reply,
 	/* drops: every free port of every local address is in use */
 	FNAT_STAT_drop_exhausted,
 	/* the pool is empty, or none of its addresses is local here */

@@ -29,6 +29,7 @@ static const struct ctl_table fnat_sysctl_template[] = {
 	FNAT_SYSCTL(half_open_percent, SYSCTL_ONE, &max_percent),
 	FNAT_SYSCTL(expire_rst, SYSCTL_ZERO, SYSCTL_ONE),
 	FNAT_SYSCTL(unknown_rst, SYSCTL_ZERO, SYSCTL_ONE),
+	FNAT_SYSCTL(fast_path, SYSCTL_ZERO, SYSCTL_ONE),
 };
 
 #define FNAT_SYSCTL_COUNT ARRAY_SIZE(fnat_sysctl_template)
@@ -45,6 +46,7 @@ int fnat_sysctl_net_init(struct fnat_net *fn)
 	s->timeout_udp = 30;
 	s->half_open_percent = 50;
 	s->expire_rst = 1;
+	s->fast_path = 1;
 
 	/* one more, empty: older kernels look for an end mark */
 	table = kcalloc(FNAT_SYSCTL_COUNT + 1, sizeof(*table), GFP_KERNEL);

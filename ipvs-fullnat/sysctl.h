@@ -27,6 +27,8 @@ struct fnat_sysctl {
 	int expire_rst;
 	/* 0..1: TCP packets of no connection, to a VIP or a LIP, are answered by an RST */
 	int unknown_rst;
+	/* 0..1: packets of established connections go from device to device at once */
+	int fast_path;
 	struct ctl_table_header *header;
 };
 

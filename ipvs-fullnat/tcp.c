@@ -221,6 +221,32 @@ int fnat_tcp_admit(const struct fnat_flow *f, const struct sk_buff *skb, unsigne
 	return rst_is_credible(&f->tcp, ntohl(th->seq)) ? 0 : FNAT_DROP(drop_false_rst);
 }
 
+/* Returns by how much the checksum's sum grows. The field is aligned as the header is. */
+static __wsum add_to(__be32 *field, u32 delta)
+{
+	__be32 old = *field;
+
+	*field = htonl(ntohl(old) + delta);
+	return csum_sub((__force __wsum)*field, (__force __wsum)old);
+}
+
+/* What nearly all packets are: no SYN, and no options but timestamps. False: it is not. */
+static bool request_rewrite_usual(struct fnat_pkt *pkt, struct tcphdr *th, unsigned int opts_len)
+{
+	const struct fnat_tcp_offsets *off = &pkt->flow->tcp.off;
+	__be32 *ts;
+	__wsum diff;
+
+	if (th->syn || !fnat_tcp_options_usual((u8 *)(th + 1), opts_len, &ts))
+		return false;
+	fnat_rewrite_addrs(pkt);
+	diff = csum_add(fnat_csum_addrs_diff(pkt), add_to(&th->seq, off->seq));
+	if (ts && off->ts)
+		diff = csum_add(diff, add_to(ts, off->ts));
+	fnat_csum_fix(pkt, diff);
+	return true;
+}
+
 static void request_rewrite(struct fnat_pkt *pkt, struct tcphdr *th, unsigned int hdr_len)
 {
 	struct fnat_tcp *tcp = &pkt->flow->tcp;
@@ -229,6 +255,8 @@ static void request_rewrite(struct fnat_pkt *pkt, struct tcphdr *th, unsigned in
 	u8 *opts = (u8 *)(th + 1);
 	struct fnat_csum csum;
 
+	if (likely(request_rewrite_usual(pkt, th, opts_len)))
+		return;
 	fnat_csum_begin(pkt, hdr_len, &csum);
 	fnat_rewrite_addrs(pkt);
 	if (th->syn && !th->ack) {
@@ -427,6 +455,23 @@ static void reply_synack_options(struct fnat_pkt *pkt, u8 *opts, unsigned int op
 	WRITE_ONCE(pkt->flow->tcp.rs_window_scale, fnat_tcp_options_window_scale(opts, opts_len));
 }
 
+/* As request_rewrite_usual(). */
+static bool reply_rewrite_usual(struct fnat_pkt *pkt, struct tcphdr *th, unsigned int opts_len,
+				const struct fnat_tcp_offsets *off)
+{
+	__be32 *ts;
+	__wsum diff;
+
+	if (th->syn || !th->ack || !fnat_tcp_options_usual((u8 *)(th + 1), opts_len, &ts))
+		return false;
+	fnat_rewrite_addrs(pkt);
+	diff = csum_add(fnat_csum_addrs_diff(pkt), add_to(&th->ack_seq, -off->seq));
+	if (ts && off->ts)
+		diff = csum_add(diff, add_to(ts + 1, -off->ts));
+	fnat_csum_fix(pkt, diff);
+	return true;
+}
+
 int fnat_tcp_reply(struct fnat_pkt *pkt)
 {
 	struct tcphdr buf, *th;
@@ -446,6 +491,8 @@ int fnat_tcp_reply(struct fnat_pkt *pkt)
 	if (!reply_offsets(pkt, th, pkt->skb->len - pkt->thoff - hdr_len, &off))
 		return FNAT_DROP(drop_stale_reply);
 	reply_advances(&pkt->flow->tcp, th, (u8 *)(th + 1), opts_len);
+	if (likely(reply_rewrite_usual(pkt, th, opts_len, &off)))
+		return 0;
 
 	fnat_csum_begin(pkt, hdr_len, &csum);
 	fnat_rewrite_addrs(pkt);

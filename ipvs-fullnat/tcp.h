@@ -29,6 +29,7 @@ int fnat_toa_insert(struct fnat_pkt *pkt, bool with_toa);
  * tcp_options.c: changes in place, on "len" bytes of options; the caller takes
  * care of the checksum. An option with a bad length ends the walk.
  */
+bool fnat_tcp_options_usual(u8 *opts, unsigned int len, __be32 **ts);
 bool fnat_tcp_options_tsval(const u8 *opts, unsigned int len, u32 *tsval);
 bool fnat_tcp_options_tsecr(const u8 *opts, unsigned int len, u32 *tsecr);
 void fnat_tcp_options_add_tsval(u8 *opts, unsigned int len, u32 delta);

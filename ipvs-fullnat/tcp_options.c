@@ -36,6 +36,16 @@ static u8 *find_timestamp(u8 *opts, unsigned int len)
 	return NULL;
 }
 
+/*
+ * Where the only options are timestamps in their usual place, which "ts" is then, or none
+ * at all, which is NULL. False: others.
+ */
+bool fnat_tcp_options_usual(u8 *opts, unsigned int len, __be32 **ts)
+{
+	*ts = (__be32 *)aligned_timestamp(opts, len);
+	return *ts || !len;
+}
+
 static void be32_add(u8 *p, u32 delta)
 {
 	put_unaligned_be32(get_unaligned_be32(p) + delta, p);

@@ -12,7 +12,6 @@
 
 static int udp_rewrite(struct fnat_pkt *pkt)
 {
-	struct fnat_csum csum;
 	int err;
 
 	if (pkt->skb->len < pkt->thoff + sizeof(struct udphdr))
@@ -20,9 +19,8 @@ static int udp_rewrite(struct fnat_pkt *pkt)
 	err = fnat_prepare(pkt, sizeof(struct udphdr), 0);
 	if (err)
 		return err;
-	fnat_csum_begin(pkt, sizeof(struct udphdr), &csum);
 	fnat_rewrite_addrs(pkt);
-	fnat_csum_end(pkt, sizeof(struct udphdr), &csum);
+	fnat_csum_fix(pkt, fnat_csum_addrs_diff(pkt));
 	return 0;
 }
 

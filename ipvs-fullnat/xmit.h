@@ -53,10 +53,12 @@ struct fnat_csum {
 int fnat_prepare(struct fnat_pkt *pkt, unsigned int hdr_len, unsigned int grow);
 void fnat_csum_begin(const struct fnat_pkt *pkt, unsigned int hdr_len, struct fnat_csum *csum);
 void fnat_csum_end(const struct fnat_pkt *pkt, unsigned int hdr_len, const struct fnat_csum *csum);
+void fnat_csum_fix(const struct fnat_pkt *pkt, __wsum diff);
+__wsum fnat_csum_addrs_diff(const struct fnat_pkt *pkt);
 void fnat_rewrite_addrs(const struct fnat_pkt *pkt);
 __sum16 *fnat_check_field(const struct fnat_pkt *pkt);
 bool fnat_decrease_ttl(const struct fnat_pkt *pkt);
 bool fnat_may_pass(const struct fnat_pkt *pkt, unsigned int spare);
-unsigned int fnat_send(struct fnat_pkt *pkt, bool ipvs_done);
+bool fnat_send(struct fnat_pkt *pkt, bool ipvs_done);
 
 #endif

@@ -8,12 +8,15 @@ Seen failing with a copy of the modules that was broken like this:
 
 and conntrack_and_masquerade_beside_v6 with a LIP that the LB may talk from (no preferred_lft 0).
 """
+import time
+
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
 from lib.traffic import Chain, echo, reset
 from lib.udp import UdpServer, ask_udp, udp_service, udp_socket
 
 TOOLS = {'v4': ('iptables-nft', 'iptables-legacy'), 'v6': ('ip6tables-nft', 'ip6tables-legacy')}
+FAST_TERM = 0.4     # seconds: how late a new rule may be for a connection that is open
 FAR_CLIENT = {'v4': '192.0.2.1', 'v6': '2001:db8:d::1'}
 
 
@@ -74,6 +77,8 @@ def test_input_rule_drops_client(t, family):
     chain = Chain(t, 8000, family=family)
     held = chain.open(family.vip, 8000, source=family.client2).sock
     for number, block in enumerate(blocks(t, family)):
+        made = time.monotonic()
+        until(lambda: time.monotonic() - made > FAST_TERM, what='no packet is fast any more')
         check_silence(t, held, b'blocked')
         done = t.client.run(f'nc -z -w 1 -s {family.client2} {family.vip} 8000', check=False)
         check(done.rc, f'connected through rule {number}')

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The first question to each packet that this host receives: can its destination be one of
+ * ours? Some bits for each VIP:port and each local address that a namespace has had. They
+ * are never taken back: what is gone only costs a look into the tables.
+ */
+#ifndef FNAT_FILTER_H
+#define FNAT_FILTER_H
+
+#include <linux/bitops.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/netfilter.h>
+#include <linux/types.h>
+
+#define FNAT_FILTER_BITS	12
+
+/* In place of a port: something of the address is ours, or all of it. */
+#define FNAT_FILTER_SOME	cpu_to_be16(0)
+#define FNAT_FILTER_ALL		cpu_to_be16(0xffff)
+
+struct fnat_filter {
+	unsigned long seen[BITS_TO_LONGS(1 << FNAT_FILTER_BITS)];
+};
+
+static inline u32 fnat_filter_bit(u8 af, const void *addr, __be16 port)
+{
+	const u32 *word = addr;
+	u32 sum = word[0];
+
+	if (af == AF_INET6)
+		sum ^= word[1] * 3 ^ word[2] * 5 ^ word[3] * 7;
+	return ((sum ^ (__force u32)port << 8) * 0x61c88647) >> (32 - FNAT_FILTER_BITS);
+}
+
+static inline bool fnat_filter_test(const struct fnat_filter *filter, u8 af, const void *addr,
+				    __be16 port)
+{
+	return test_bit(fnat_filter_bit(af, addr, port), filter->seen);
+}
+
+/* Port 0: all of them. Any context. */
+static inline void fnat_filter_add(struct fnat_filter *filter, u8 af,
+				   const union nf_inet_addr *addr, __be16 port)
+{
+	set_bit(fnat_filter_bit(af, addr, FNAT_FILTER_SOME), filter->seen);
+	set_bit(fnat_filter_bit(af, addr, port ? port : FNAT_FILTER_ALL), filter->seen);
+}
+
+/*
+ * False: a received packet is certainly not ours, nor an ICMP error about one of ours. The
+ * packet of a connection that was made by a mark goes to an address that was added then.
+ */
+static inline bool fnat_filter_addr(const struct fnat_filter *filter, u8 af,
+				    const struct sk_buff *skb)
+{
+	if (af == AF_INET6)
+		return fnat_filter_test(filter, af, &ipv6_hdr(skb)->daddr, FNAT_FILTER_SOME);
+	return fnat_filter_test(filter, af, &ip_hdr(skb)->daddr, FNAT_FILTER_SOME);
+}
+
+/* The same of the destination's port, where the address was not enough. */
+static inline bool fnat_filter_port(const struct fnat_filter *filter, u8 af,
+				    const union nf_inet_addr *addr, __be16 port)
+{
+	return fnat_filter_test(filter, af, addr, port) ||
+	       fnat_filter_test(filter, af, addr, FNAT_FILTER_ALL);
+}
+
+#endif
