@@ -183,7 +183,8 @@ unsigned int fnat_icmp_to_rs(struct sk_buff *skb, struct fnat_net *fn, struct fn
 	}
 	translate(&pkt, &quote);
 	fnat_stat_inc(fn, icmp_to_rs);
-	return fnat_send(&pkt, true);
+	fnat_send(&pkt, true);
+	return NF_STOLEN;
 }
 
 static void learn_path_mtu_v4(struct fnat_pkt *pkt, struct icmphdr *icmph, unsigned int spare)
