@@ -99,7 +99,7 @@ void fnat_clock_flow_ends(struct fnat_flow *f, struct fnat_portmap *pm)
 	const struct fnat_secret *secret = &pm->key.laddr->secret;
 
 	lockdep_assert_held(&pm->lock);
-	if (f->protocol != IPPROTO_TCP)
+	if (f->protocol != IPPROTO_TCP || f->tcp.unknown & FNAT_TCP_NO_SEQ_END)
 		return;
 	mark_raise(&pm->isn_mark, f->tcp.seq_end - isn_base(secret, f), isn_ticks());
 	if (f->tcp.has_tsval && f->tcp.timestamps == FULLNAT_TIMESTAMPS_REWRITE)
