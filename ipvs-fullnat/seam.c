@@ -227,12 +227,12 @@ static void flow_time_is_up(struct fnat_net *fn, const struct fnat_flow *f)
 	if (state != FNAT_PORT_OPEN && state != FNAT_PORT_HALF_OPEN)
 		return;
 	rcu_read_lock();
-	if (!may_reset(fn, f))
-		;
-	else if (state == FNAT_PORT_OPEN)
-		fnat_reset_flow(fn, f);
-	else
-		fnat_reset_half_open(fn, f);
+	if (may_reset(fn, f)) {
+		if (state == FNAT_PORT_OPEN)
+			fnat_reset_flow(fn, f);
+		else
+			fnat_reset_half_open(fn, f);
+	}
 	rcu_read_unlock();
 }
 

@@ -274,7 +274,8 @@ static void flow_complete(struct fnat_net *fn, struct fnat_flow *f)
 /* Is the record about the flow as it is? */
 static bool record_is_of(const struct fnat_record *rec, const struct fnat_flow *f)
 {
-	if (rec->word[1] != fnat_laddr_id(f->af, &f->laddr) || record_port(rec) != ntohs(f->lport))
+	if (rec->word[1] != fnat_laddr_id(f->af, &f->laddr) ||
+	    record_port(rec) != ntohs(f->lport))
 		return false;
 	return !is_tcp(f) || (rec->word[3] == f->tcp.off.seq && rec->word[4] == f->tcp.off.ts);
 }
