@@ -69,8 +69,7 @@ struct fnat_tcp {
 	u32 client_ack;		/* the client has; valid if opened */
 	u32 rs_fin;		/* the number after the RS's FIN; valid if rs_closed */
 	u32 tsval;		/* highest TSval that the RS has echoed */
-	u8 has_pending;		/* lock */
-	u8 pending_has_tsval;	/* lock */
+	u8 has_pending;		/* lock; FNAT_PENDING_* */
 	u8 has_rs_isn;		/* lock; the RS has answered the current SYN */
 	u8 has_tsval;
 	u8 opened;		/* lock; the client has acknowledged rs_isn */
@@ -82,6 +81,10 @@ struct fnat_tcp {
 	u8 timestamps;		/* enum fnat_timestamps; constant */
 	u8 unknown;		/* lock; FNAT_TCP_NO_* */
 };
+
+/* There is a pending SYN / one with timestamps. */
+#define FNAT_PENDING_SYN	1
+#define FNAT_PENDING_SYN_TS	2
 
 /*
  * What a flow that a record of another node has made does not know before its

@@ -129,16 +129,17 @@ static void make_pending(struct fnat_flow *f, u32 isn, const u8 *opts, unsigned 
 {
 	struct fnat_tcp *tcp = &f->tcp;
 	struct fnat_tcp_offsets *off = &tcp->pending_off;
+	bool has_tsval;
 	u32 tsval = 0;
 
-	tcp->pending_has_tsval = fnat_tcp_options_tsval(opts, opts_len, &tsval);
-	choose_offsets(f, isn, tcp->pending_has_tsval, tsval, off);
+	has_tsval = fnat_tcp_options_tsval(opts, opts_len, &tsval);
+	choose_offsets(f, isn, has_tsval, tsval, off);
 	/* the clock takes 8 ms to leave the window of the former SYN */
 	if (seq_within(isn + off->seq, tcp->client_isn + tcp->off.seq, FNAT_SYN_WINDOW))
 		off->seq += FNAT_SYN_WINDOW;
 	tcp->pending_isn = isn;
 	tcp->pending_tsval = tsval + off->ts;
-	tcp->has_pending = true;
+	WRITE_ONCE(tcp->has_pending, has_tsval ? FNAT_PENDING_SYN_TS : FNAT_PENDING_SYN);
 }
 
 /* The offsets for a SYN: committed, pending, or new ones that become pending. */
@@ -345,9 +346,9 @@ static void commit_pending(struct fnat_pkt *pkt, u32 rs_isn)
 
 	tcp->off = tcp->pending_off;
 	tcp->client_isn = tcp->pending_isn;
-	tcp->has_pending = false;
+	tcp->has_tsval = tcp->has_pending == FNAT_PENDING_SYN_TS;
+	WRITE_ONCE(tcp->has_pending, 0);
 	tcp->seq_end = tcp->client_isn + tcp->off.seq;
-	tcp->has_tsval = tcp->pending_has_tsval;
 	tcp->tsval = tcp->pending_tsval;
 	tcp->rs_isn = rs_isn;
 	tcp->has_rs_isn = true;

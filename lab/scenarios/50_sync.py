@@ -8,10 +8,12 @@ import hashlib
 import random
 import socket
 import threading
+import time
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import basics, observe
 from lib.cluster import Cluster
+from lib.rawtcp import RawHost, RawTcp, timestamps
 from lib.traffic import greeted
 from lib.udp import UdpServer, ask_udp, udp_socket
 
@@ -247,7 +249,8 @@ def test_port_reused(t, family):
         greeted(sock)
         if not turn:
             cluster.synced(1)
-            servers.of.pop(sock.getsockname()[:2]).shutdown(socket.SHUT_RDWR)
+            servers.end_of(sock).shutdown(socket.SHUT_RDWR)
+            servers.of.clear()
             equal(sock.recv(1), b'', 'after the FIN')
             sock.close()
     until(lambda: cluster.second.stat('sync_replaced') == 1, what='sync_replaced')
@@ -258,26 +261,63 @@ def test_port_reused(t, family):
     check_nothing_lost(cluster)
 
 
+def chat_until(cluster, servers, sock, gone):
+    """A connection is used until the node `gone` has forgotten it. Nobody is reset."""
+    family = V6 if sock.family == socket.AF_INET6 else V4
+    until(lambda: says(sock, servers.end_of(sock), b'alive') or not gone.held(family), 60,
+          f'the connection ends at {gone.host}')
+    equal([node.stat('expire_rst') for node in cluster.nodes], [0, 0], 'expire_rst')
+    says(servers.end_of(sock), sock, b'alive')
+    says(sock, servers.end_of(sock), b'alive')
+
+
 @each(FAMILIES)
-def test_expiry_is_silent(t, family):
-    """A connection whose time is up at the backup lives on at the active LB; and one that has
-    moved on lives on when its time is up where it was. Nobody is reset."""
+def test_backup_expires(t, family):
+    """A connection whose time is up at the backup lives on at the active LB."""
     cluster = pair(t, family, service_options=f'--conn-timeout {IDLE}')
     servers = Servers(t.rs1, family)
     sock, = connect(t, family)
     cluster.synced(1)
+    chat_until(cluster, servers, sock, cluster.second)
 
-    def keep_until(node):
-        until(lambda: says(sock, servers.end_of(sock), b'alive') or not node.held(family),
-              60, f'the connection ends at {node.host}')
 
-    keep_until(cluster.second)
-    basics.equal(cluster.second.stat('expire_rst'), 0, 'expire_rst of the backup')
-    other, = connect(t, family)
-    cluster.synced(2)
-    sock.close()
-    sock = other
+@each(FAMILIES)
+def test_former_expires(t, family):
+    """A connection that has moved lives on when its time is up where it was."""
+    cluster = pair(t, family, service_options=f'--conn-timeout {IDLE}')
+    servers = Servers(t.rs1, family)
+    sock, = connect(t, family)
+    cluster.synced(1)
     cluster.switch(cluster.first, cluster.second)
-    keep_until(cluster.first)
-    equal([node.stat('expire_rst') for node in cluster.nodes], [0, 0], 'expire_rst')
-    says(servers.end_of(other), other, b'alive')
+    chat_until(cluster, servers, sock, cluster.first)
+
+
+def syn_numbers(t, family, server):
+    """(time, sequence number, TSval) of a SYN at the server, in a connection that is reset."""
+    client = RawTcp(family.raw(t), family.vip, PORT)
+    client.send('S', timestamps(1000))
+    syn = until(lambda: server.receive(1), what='the SYN')
+    answer = RawTcp(server, *syn.source, sport=PORT)
+    answer.ack = syn.seq + 1 & 0xffffffff
+    answer.send('RA')
+    client.expect(lambda p: 'R' in p.flags, what='the RST')
+    return time.time(), syn.seq, syn.timestamps[0]
+
+
+@each(FAMILIES)
+def test_wall_clock(t, family):
+    """ISNs and timestamps of a LIP's port follow the wall clock, as those of another node do:
+    64 ns and 1 ms for one. A jump of it by 100 s is one of theirs."""
+    server = RawHost(t.rs1, 'eth0', family.host(77), t.lb, 'inner')
+    family.few_ports(t, 40000, 40000, servers=(server.address,), toa=False)
+    before = syn_numbers(t, family, server)
+    time.clock_settime(time.CLOCK_REALTIME, time.time() + 100)
+    try:
+        after = syn_numbers(t, family, server)
+    finally:
+        time.clock_settime(time.CLOCK_REALTIME, time.time() - 100)
+    passed, isns, tsvals = (new - old for new, old in zip(after, before))
+    check(100 <= passed < 250, f'{passed} s passed')
+    for what, got, tick in (('ISN', isns, 64e-9), ('TSval', tsvals, 1e-3)):
+        got = (got & 0xffffffff) * tick
+        check(abs(got - passed) < 5 * basics.SCALE, f'{what}: {got} s in {passed} s')

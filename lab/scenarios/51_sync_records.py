@@ -137,8 +137,7 @@ def test_refused(t, family):
     equal(capture.packets(), [], 'what the server got')
     end = RawTcp(backup.client, family.vip, PORT, sport=CPORT)
     end.send('S')
-    server = RawTcp(backup.server, family.lip, 0, sport=PORT)
-    until(lambda: server.host.receive(1), what='the new SYN')
+    until(lambda: backup.server.receive(1), what='the new SYN')
     equal(t.lb.fullnat_stats()['conns'], 1, 'conns')
 
 
@@ -168,7 +167,7 @@ def test_service_later(t, family):
     t.lb.run(f'ipvsadm -A {service} -s rr --fullnat')
     t.lb.run(f'/usr/sbin/ipvsadm -a {service} -r {address_port(backup.server.address, PORT)} -m')
     backup.tell(conn)
-    until(lambda: ' 1 ' in t.lb.run('ipvsadm -Ln').out.splitlines()[-1], what='it is bound')
+    until(lambda: t.lb.run('ipvsadm -Ln').out.split()[-2:] == ['1', '0'], what='it is bound')
     backup.goes_on()
     server = backup.from_server()
     server.seq = 70005
@@ -260,12 +259,14 @@ def test_flood(t):
     for number in range(0, 3000, 20):
         conns = []
         for one in range(number, number + 20):
-            conn = backup.conn(timeout=1)
+            conn = backup.conn(timeout=5)
             conn.client = ('198.18.0.1', 1000 + one)
             conn.words = [dice.getrandbits(32) for _ in range(6)]
             conns.append(conn)
         backup.tell(*conns)
-    until(lambda: t.lb.fullnat_stats()['sync_refused_malformed'] == 3000, 30, 'all refused')
+        if number % 500 == 480:         # so many fit into the daemon's buffer
+            until(lambda n=number: t.lb.fullnat_stats()['sync_refused_malformed'] == n + 20,
+                  30, 'all are refused')
     good = message([backup.conn(backup.record(), timeout=1)] * 3)
     for _ in range(2000):
         data = bytearray(good)
