@@ -292,6 +292,42 @@ def test_former_expires(t, family):
     chat_until(cluster, servers, sock, cluster.first)
 
 
+MARK = f"""table ip mark {{
+    chain mark {{
+        type filter hook prerouting priority mangle;
+        ip daddr {VIP} tcp dport {PORT} meta mark set 9
+    }}
+}}"""
+# service, port of its destinations
+KINDS = {'persistent': (f'-t {VIP}:{PORT}', PORT), 'all_ports': (f'-t {VIP}:0', 0),
+         'mark': ('-f 9', 0)}
+
+
+@each(KINDS)
+def test_service(t, kind):
+    """Persistent services, by address, for all ports, and by firewall mark: the connections go
+    on, and the client's next one meets the same server."""
+    service, port = KINDS[kind]
+    cluster = Cluster(t)
+    cluster.start_daemons()
+    run('modprobe toa')
+    for node in cluster.nodes:
+        node.host.nft(MARK)
+        for line in (f'-A {service} -s rr -p 300 --fullnat', f'-P {service} -z {LIP}',
+                     f'-a {service} -r {RS1}:{port}', f'-a {service} -r {RS2}:{port}'):
+            node.host.run(f'ipvsadm {line}')
+    servers = [Servers(host, V4) for host in t.servers]
+    socks = connect(t, V4, 3)
+    mine = until(lambda: [one for one in servers if len(one.of) == 3], what='one server')[0]
+    cluster.synced(3)
+    cluster.fail_over()
+    for sock in socks + connect(t, V4, 3):
+        says(mine.end_of(sock), sock, b'reply first')
+        says(sock, mine.end_of(sock), b'request')
+    equal(cluster.second.stat('sync_taken_over'), 3, 'sync_taken_over')
+    check_nothing_lost(cluster)
+
+
 def syn_numbers(t, family, server):
     """(time, sequence number, TSval) of a SYN at the server, in a connection that is reset."""
     client = RawTcp(family.raw(t), family.vip, PORT)

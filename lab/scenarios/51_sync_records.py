@@ -7,15 +7,18 @@ Seen failing, each with a copy of the module that was broken like this:
 """
 import random
 import socket
+import struct
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
-from lib.rawtcp import RawHost, RawTcp
+from lib.rawtcp import RawHost, RawTcp, make_packet
 from lib.syncd import ANSWERED, F_MASQ, Conn, Master, Record, message
 from lib.udp import udp_service
 
 PORT, CPORT, LPORT = 8000, 40000, 45678
 MASK = 0xffffffff
+# protocol, type and code of "port unreachable"
+UNREACHABLE = {V4: (socket.IPPROTO_ICMP, 3, 3), V6: (socket.IPPROTO_ICMPV6, 1, 4)}
 SEQ_OFFSET, TS_OFFSET = 0x12345678, 0x9abcdef0
 
 
@@ -80,6 +83,20 @@ class Backup:
         equal((got.payload, got.seq, got.ack), (b'request', 1500 + SEQ_OFFSET & MASK, 70005),
               'request')
         return got
+
+
+def unreachable(family, client, vip):
+    """The ICMP error of a client that nobody listens, about a reply of the service."""
+    protocol, kind, code = UNREACHABLE[family]
+    reply = struct.pack('!HHIIBBHHH', PORT, CPORT, 70001, 1500, 5 << 4, 0x10, 65535, 0, 0)
+    body = struct.pack('!BBHI', kind, code, 0, 0) + make_packet(vip, client, reply)
+    pair = socket.inet_pton(family.af, client) + socket.inet_pton(family.af, vip)
+    pseudo = pair + struct.pack('!II', len(body), protocol) if family is V6 else b''
+    body = body[:2] + struct.pack('!H', pcap.checksum(pseudo + body)) + body[4:]
+    if family is V6:
+        return struct.pack('!IHBB', 6 << 28, len(body), protocol, 64) + pair + body
+    head = struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(body), 0, 0, 64, protocol, 0) + pair
+    return head[:10] + struct.pack('!H', pcap.checksum(head)) + head[12:] + body
 
 
 def state(t):
@@ -174,6 +191,10 @@ def test_service_later(t, family):
     server.send('FA')
     backup.from_client().expect(lambda p: 'F' in p.flags, what='the FIN')
     until(lambda: 'FIN_WAIT' in state(t), what='FIN_WAIT')
+    backup.client.send(unreachable(family, family.raw_client, family.vip))
+    error = until(lambda: backup.server.receive(1), what='the error')
+    equal((error.proto, error.src), (UNREACHABLE[family][0], family.lip), 'the error')
+    equal(t.lb.fullnat_stats()['icmp_to_rs'], 1, 'icmp_to_rs')
     equal(observe.drops(t.lb), {}, 'drops')
 
 
