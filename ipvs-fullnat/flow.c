@@ -264,6 +264,36 @@ void fnat_flow_unhash(struct fnat_flow *f, enum fnat_dir dir)
 	spin_unlock_bh(bucket_lock(hash));
 }
 
+unsigned int fnat_flow_buckets(void)
+{
+	return BIT(flow_tab_bits);
+}
+
+/**
+ * fnat_flow_each - look at the flows of one bucket that hold a port
+ * @bucket: 0 .. fnat_flow_buckets() - 1
+ * @net: their namespace
+ * @look: gets each of them; anything but 0 ends the walk
+ * @arg: for @look
+ *
+ * Under RCU. A flow stays in its bucket for as long as it holds the port, so a
+ * walk over all of them meets it once.
+ */
+int fnat_flow_each(unsigned int bucket, const struct net *net,
+		   int (*look)(struct fnat_flow *f, void *arg), void *arg)
+{
+	struct fnat_flow_node *n;
+	int ret = 0;
+
+	hlist_for_each_entry_rcu(n, &flow_tab[bucket], hnode) {
+		if (n->dir == FNAT_DIR_REPLY && node_flow(n)->net == net)
+			ret = look(node_flow(n), arg);
+		if (ret)
+			break;
+	}
+	return ret;
+}
+
 static void flow_free_rcu(struct rcu_head *rcu)
 {
 	kmem_cache_free(flow_cache, container_of(rcu, struct fnat_flow, rcu));

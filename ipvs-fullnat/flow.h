@@ -80,6 +80,7 @@ struct fnat_tcp {
 	u8 rs_window_scale;	/* of the RS's SYN-ACK, RFC 7323; 0..14 */
 	u8 toa_kind;		/* TOA_KIND_*, 0 = off; constant */
 	u8 timestamps;		/* enum fnat_timestamps; constant */
+	u8 secret_gen;		/* of the clocks behind "off"; constant */
 };
 
 /* See udp.c. Single bytes, no lock: to miscount costs a port some time. */
@@ -129,5 +130,8 @@ void fnat_flow_tuple(const struct fnat_flow *f, enum fnat_dir dir, struct fnat_t
 struct fnat_flow *fnat_flow_find(const struct net *net, const struct fnat_tuple *t,
 				 enum fnat_dir *dir);
 unsigned int fnat_flow_count(void);
+unsigned int fnat_flow_buckets(void);
+int fnat_flow_each(unsigned int bucket, const struct net *net,
+		   int (*look)(struct fnat_flow *f, void *arg), void *arg);
 
 #endif

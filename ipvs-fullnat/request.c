@@ -18,13 +18,6 @@
 #include "udp.h"
 #include "xmit.h"
 
-static struct fnat_pool *service_pool(const struct fnat_net *fn, const struct fnat_service *svc)
-{
-	struct fnat_pool *pool = svc ? rcu_dereference(svc->pool) : NULL;
-
-	return pool && pool->count ? pool : rcu_dereference(fn->default_pool);
-}
-
 static void count_no_port(struct fnat_net *fn, struct fnat_service *svc, int err)
 {
 	if (err == -EADDRINUSE) {
@@ -65,7 +58,7 @@ static bool flow_start(struct fnat_pkt *pkt, struct fnat_flow *f, struct fnat_se
 		fnat_stat_inc(fn, drop_duplicate_conn);
 		return false;
 	}
-	err = fnat_port_alloc(fn, service_pool(fn, svc), f);
+	err = fnat_port_alloc(fn, fnat_service_pool(fn, svc), f);
 	if (err) {
 		count_no_port(fn, svc, err);
 		return false;
@@ -106,6 +99,7 @@ static bool flow_drop_lost(struct fnat_pkt *pkt, struct ip_vs_conn *cp, struct f
 {
 	if (f->protocol == IPPROTO_TCP && !fnat_tcp_is_syn(pkt)) {
 		fnat_stat_inc(pkt->fn, drop_port_lost);
+		fnat_seam_expire(cp);	/* ip_vs has just given it more time */
 		return false;
 	}
 	fnat_seam_set_flow(cp, NULL);

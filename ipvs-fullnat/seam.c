@@ -58,25 +58,47 @@ struct net *fnat_seam_net(const struct ip_vs_conn *cp)
 	return cp->ipvs->net;
 }
 
-/* The declaration of the service that has scheduled the connection; NULL: none. */
-struct fnat_service *fnat_seam_service(const struct fnat_net *fn, const struct ip_vs_conn *cp)
+/* The service that has scheduled the connection, under RCU. False: nobody knows any more. */
+bool fnat_seam_svc_key(const struct ip_vs_conn *cp, struct fnat_svc_key *key)
 {
-	const struct ip_vs_dest *dest = cp->dest;
+	const struct ip_vs_dest *dest = READ_ONCE(cp->dest);
 	const struct ip_vs_service *svc = dest ? rcu_dereference(dest->svc) : NULL;
-	struct fnat_svc_key key;
 
 	if (!svc)
-		return fnat_service_match(fn, cp->af, cp->protocol, &cp->vaddr, cp->vport,
-					  cp->fwmark);
-	memset(&key, 0, sizeof(key));
-	key.af = svc->af;
-	key.fwmark = svc->fwmark;
+		return false;
+	memset(key, 0, sizeof(*key));
+	key->af = svc->af;
+	key->fwmark = svc->fwmark;
 	if (!svc->fwmark) {
-		key.protocol = svc->protocol;
-		key.port = svc->port;
-		ip_vs_addr_copy(svc->af, &key.addr, &svc->addr);
+		key->protocol = svc->protocol;
+		key->port = svc->port;
+		ip_vs_addr_copy(svc->af, &key->addr, &svc->addr);
 	}
-	return fnat_service_get(fn, &key);
+	return true;
+}
+
+/* The declaration that the connection falls under; NULL: none. */
+struct fnat_service *fnat_seam_service(const struct fnat_net *fn, const struct ip_vs_conn *cp)
+{
+	struct fnat_service *svc;
+	struct fnat_svc_key key;
+
+	if (fnat_seam_svc_key(cp, &key))
+		svc = fnat_service_get(fn, &key);
+	else
+		svc = fnat_service_match(fn, cp->af, cp->protocol, &cp->vaddr, cp->vport,
+					 cp->fwmark);
+	return svc ? : fnat_service_default(fn, cp->af, &cp->vaddr);
+}
+
+/* What ip_vs calls the connection's state, and the seconds that it has left. Under RCU. */
+const char *fnat_seam_state(const struct ip_vs_conn *cp, unsigned int *expires)
+{
+	const struct ip_vs_protocol *pp = ip_vs_proto_get(cp->protocol);
+	long left = READ_ONCE(cp->timer.expires) - jiffies;
+
+	*expires = timer_pending(&cp->timer) && left > 0 ? left / HZ : 0;
+	return pp && pp->state_name ? pp->state_name(READ_ONCE(cp->state)) : "NONE";
 }
 
 /*

@@ -51,6 +51,8 @@ enum fnat_stat {
 	FNAT_STAT_expire_rst,
 	/* half-open connections that lost their port or timed out: the RS was told */
 	FNAT_STAT_half_open_rst,
+	/* connections that an operator has ended */
+	FNAT_STAT_conns_ended,
 	/* packets of no connection that were answered by an RST */
 	FNAT_STAT_unknown_rst,
 	/* drops: every free port of every local address is in use */

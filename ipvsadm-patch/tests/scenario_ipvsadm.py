@@ -7,6 +7,7 @@ without the module, so that it is autoloaded every time; and what they cannot
 say. Environment: IPVSADM (default: ipvsadm), STOCK (the distribution's own,
 default /usr/sbin/ipvsadm).
 """
+import concurrent.futures
 import contextlib
 import ctypes
 import functools
@@ -16,6 +17,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 import traceback
 
 sys.dont_write_bytecode = True
@@ -140,8 +142,14 @@ def play(path):
     with contextlib.ExitStack() as stack:
         # what made the module missing ends before the namespace does
         netns = stack.enter_context(Netns())
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
+        stack.callback(os.chdir, os.getcwd())
+        os.chdir(directory)
         for step in steps:
             command, *args = step.words
+            if command == "file":
+                transcript.make_file(directory, *args)
+                continue
             if command == "local":
                 netns.local(*args)
                 continue
@@ -296,9 +304,8 @@ def test_save_restore():
 
 
 def test_restore_twice():
-    """Declarations may be loaded twice."""
-    rules = "".join(line + "\n" for line in ALL_RULES.splitlines()
-                    if not line.startswith("-a") and "10.9.0.4" not in line)
+    """The same rules may be loaded twice, stock ones too."""
+    rules = ALL_RULES
     with Netns() as netns:
         netns.local(*(f"10.9.1.{n}" for n in (1, 2, 64)),
                     *(f"10.9.1.{n}" for n in range(16, 36)))
@@ -310,6 +317,50 @@ def test_restore_twice():
         saved = netns.ok("-S", "-n")
         equal(sorted(netns.ok("-R", stdin=rules)), wanted, "second")
         equal(netns.ok("-S", "-n"), saved, "saved after the second")
+
+
+def rules_of(number):
+    """One of two sets of rules about the same service."""
+    return "".join(f"{line}\n" for line in (
+        "-D -t 10.9.0.1:80", f"-A -t 10.9.0.1:80 -s {('rr', 'wlc')[number]} --fullnat",
+        f"-P -t 10.9.0.1:80 -z 10.9.1.{number}0-10.9.1.{number}9",
+        *(f"-a -t 10.9.0.1:80 -r 10.9.2.{number}{server}:80 -b -w 1" for server in range(5))))
+
+
+def test_two_restores_at_once():
+    """The second one waits for the first: what is there at last is of one of them."""
+    with Netns() as netns, concurrent.futures.ThreadPoolExecutor(2) as pool:
+        netns.ok("-A", "-t", "10.9.0.1:80", "-s", "rr")
+        wanted = []
+        for number in (0, 1):
+            netns.ok("-R", stdin=rules_of(number))
+            wanted.append(netns.ok("-S", "-n"))
+        for _ in range(10):
+            # in threads of one process: started in the namespace by its name
+            done = list(pool.map(lambda number: run(
+                "ip", "netns", "exec", netns.name, netns.program, "-R", stdin=rules_of(number)),
+                (0, 1)))
+            equal([one.returncode for one in done], [0, 0], f"exit status ({done})")
+            if netns.ok("-S", "-n") not in wanted:
+                raise Failed(f"a mixture: {netns.ok('-S', '-n')}")
+
+
+def test_failed_restore_beside_others():
+    """What another program adds meanwhile is not taken back with the rules."""
+    rules = "".join(f"-A -t 10.9.0.1:{port} -s rr --fullnat\n" for port in range(1, 200))
+    with Netns() as netns, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        future = pool.submit(run, "ip", "netns", "exec", netns.name, netns.program, "-R",
+                             stdin=rules + "-D -t 10.9.9.9:80\n")
+        added = 0
+        while not future.done():
+            done = run("ip", "netns", "exec", netns.name, STOCK, "-A", "-t",
+                       f"10.9.5.1:{added + 1}", "-s", "rr")
+            equal(done.returncode, 0, f"adding: {done.stderr}")
+            added += 1
+        equal(future.result().returncode, 255, "exit status of the restore")
+        saved = netns.ok("-S", "-n")
+        equal(len(saved), added, "services that are left")
+        equal([line for line in saved if "10.9.0.1" in line], [], "of the rules")
 
 
 def test_large_pool():
