@@ -105,6 +105,7 @@ struct fnat_flow {
 	u8 af;
 	u8 protocol;
 	u8 port_state;			/* enum fnat_port_state; portmap lock */
+	u8 ended;			/* by an operator: who goes on is reset; set once */
 	spinlock_t lock;		/* tcp; softirq and BH off */
 	union {				/* by protocol */
 		struct fnat_tcp tcp;

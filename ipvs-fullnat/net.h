@@ -55,4 +55,10 @@ static inline struct fnat_net *fnat_net(const struct net *net)
 	return net_generic(net, fnat_net_id);
 }
 
+/* A change has happened, or may have: a dump that is under way is told. Under the lock. */
+static inline void fnat_net_changed(struct fnat_net *fn)
+{
+	fn->gen = fn->gen + 1 ? : 1;
+}
+
 #endif

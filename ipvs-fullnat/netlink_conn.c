@@ -142,7 +142,7 @@ static bool end_is(bool has, const union nf_inet_addr *want, __be16 want_port,
 
 static bool conn_matches(const struct fnat_flow *f, const struct conn_filter *cf)
 {
-	if (READ_ONCE(f->port_state) == FNAT_PORT_NONE)
+	if (READ_ONCE(f->port_state) == FNAT_PORT_NONE || READ_ONCE(f->ended))
 		return false;
 	return (!cf->af || cf->af == f->af) &&
 	       (!cf->protocol || cf->protocol == f->protocol) &&
@@ -275,24 +275,39 @@ struct conn_end {
 	u64 ended;
 };
 
-/* Under RCU. The port goes at once, the connection of ip_vs as soon as it can. */
+/*
+ * Both ends are told at once, and once more if they send something: a TCP connection stays
+ * for that, though any other may have its port if none is free. Under RCU, BH off.
+ */
+static void end_with_resets(struct fnat_net *fn, struct fnat_flow *f)
+{
+	enum fnat_port_state state = READ_ONCE(f->port_state);
+
+	WRITE_ONCE(f->ended, true);
+	if (state == FNAT_PORT_OPEN)
+		fnat_reset_flow(fn, f);
+	else if (state == FNAT_PORT_HALF_OPEN)
+		fnat_reset_half_open(fn, f);
+	fnat_port_set_state(f, FNAT_PORT_CLOSED);
+	fnat_seam_expire_soon(f->cp);
+}
+
+/* Under RCU. */
 static int end_one_conn(struct fnat_flow *f, void *arg)
 {
 	struct conn_end *e = arg;
-	enum fnat_port_state state = READ_ONCE(f->port_state);
 
-	if (!conn_matches(f, &e->cf) || !fnat_port_take_away(f))
+	if (!conn_matches(f, &e->cf))
 		return 0;
 	local_bh_disable();
 	if (f->protocol == IPPROTO_TCP && READ_ONCE(e->fn->sysctl.expire_rst)) {
-		if (state == FNAT_PORT_OPEN)
-			fnat_reset_flow(e->fn, f);
-		else if (state == FNAT_PORT_HALF_OPEN)
-			fnat_reset_half_open(e->fn, f);
+		end_with_resets(e->fn, f);
+	} else {	/* silently: the port is free at once */
+		fnat_port_take_away(f);
+		fnat_seam_expire_now(f->cp);
 	}
-	fnat_stat_inc(e->fn, conns_ended);
-	fnat_seam_expire_now(f->cp);
 	local_bh_enable();
+	fnat_stat_inc(e->fn, conns_ended);
 	e->ended++;
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include "ip.h"
 #include "laddr.h"
 #include "net.h"
+#include "reset.h"
 #include "route.h"
 #include "seam.h"
 #include "service.h"
@@ -91,8 +92,13 @@ static struct fnat_flow *flow_create(struct fnat_pkt *pkt, struct ip_vs_conn *cp
 	return NULL;
 }
 
+static bool flow_is_lost(const struct fnat_flow *f)
+{
+	return READ_ONCE(f->port_state) == FNAT_PORT_NONE || READ_ONCE(f->ended);
+}
+
 /*
- * A connection has lost its port to another one (port.c). A SYN or a datagram
+ * A connection has lost its port to another one (port.c), or been ended. A SYN or a datagram
  * may begin it anew; anything else has come too late.
  */
 static bool flow_drop_lost(struct fnat_pkt *pkt, struct ip_vs_conn *cp, struct fnat_flow *f)
@@ -112,12 +118,12 @@ static struct fnat_flow *request_flow(struct fnat_pkt *pkt, struct ip_vs_conn *c
 {
 	struct fnat_flow *f = fnat_seam_flow(cp);
 
-	if (likely(f && READ_ONCE(f->port_state) != FNAT_PORT_NONE))
+	if (likely(f && !flow_is_lost(f)))
 		return f;
 
 	fnat_seam_lock(cp);
 	f = fnat_seam_flow(cp);
-	if (f && READ_ONCE(f->port_state) == FNAT_PORT_NONE && !flow_drop_lost(pkt, cp, f)) {
+	if (f && flow_is_lost(f) && !flow_drop_lost(pkt, cp, f)) {
 		fnat_seam_unlock(cp);
 		return NULL;
 	}
@@ -133,6 +139,18 @@ static struct fnat_flow *request_flow(struct fnat_pkt *pkt, struct ip_vs_conn *c
 	}
 	fnat_seam_unlock(cp);
 	return f;
+}
+
+/* TCP: the operator has ended the connection, and this does not begin a new one. */
+static bool request_of_ended(struct fnat_pkt *pkt, struct ip_vs_conn *cp)
+{
+	const struct fnat_flow *f = fnat_seam_flow(cp);
+
+	if (likely(!f || !READ_ONCE(f->ended)) || fnat_tcp_is_syn(pkt))
+		return false;
+	fnat_reset_ended(pkt->fn, pkt->skb, f, FNAT_DIR_REQUEST, pkt->thoff);
+	fnat_seam_expire_soon(cp);
+	return true;
 }
 
 /* The way to the RS. False: dropped and counted. */
@@ -169,6 +187,10 @@ void fnat_after_packet(struct fnat_net *fn, struct fnat_flow *f, struct ip_vs_co
 {
 	enum fnat_port_state state = port_state(f, cp);
 
+	if (unlikely(READ_ONCE(f->ended))) {
+		fnat_seam_expire_soon(cp);
+		return;
+	}
 	fnat_port_set_state(f, state);
 	fnat_seam_adjust_timeout(fn, cp, state, f->idle_timeout);
 }
@@ -185,6 +207,8 @@ unsigned int fnat_request(struct sk_buff *skb, struct ip_vs_conn *cp, unsigned i
 
 	if (skb_warn_if_lro(skb))
 		return fnat_drop(pkt.fn, skb, drop_lro);
+	if (unlikely(request_of_ended(&pkt, cp)))
+		goto drop;
 	pkt.flow = request_flow(&pkt, cp);
 	if (!pkt.flow)
 		goto drop;

@@ -56,7 +56,7 @@ static int door_open(struct door *door)
 	lockdep_assert_held(&door_lock);
 	mutex_lock(&fn->lock);
 	err = fnat_service_open(fn, &door->key);
-	fn->gen++;
+	fnat_net_changed(fn);
 	mutex_unlock(&fn->lock);
 	return err;
 }
@@ -102,7 +102,7 @@ static void door_close_work(struct work_struct *work)
 
 	mutex_lock(&fn->lock);
 	fnat_service_close(fn, &door->key);
-	fn->gen++;
+	fnat_net_changed(fn);
 	mutex_unlock(&fn->lock);
 	atomic_dec(&fn->doors_closing);
 	kfree(door);

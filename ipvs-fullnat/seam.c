@@ -27,6 +27,9 @@
 #include "seam.h"
 #include "xmit.h"
 
+/* How long packets of a connection that has been ended are answered by RSTs. */
+#define FNAT_ENDED_LIFE	(2 * HZ)
+
 /* The protocols in whose connections we have a say. */
 static struct seam_protocol {
 	u16 protocol;
@@ -366,6 +369,15 @@ void fnat_seam_expire_now(struct ip_vs_conn *cp)
 {
 	if (timer_pending(&cp->timer) && time_after(cp->timer.expires, jiffies))
 		mod_timer_pending(&cp->timer, jiffies);
+}
+
+/* For a connection that has been ended: long enough to tell both sides. Any context. */
+void fnat_seam_expire_soon(struct ip_vs_conn *cp)
+{
+	cp->timeout = FNAT_ENDED_LIFE;
+	if (timer_pending(&cp->timer) &&
+	    time_after(cp->timer.expires, jiffies + FNAT_ENDED_LIFE))
+		mod_timer_pending(&cp->timer, jiffies + FNAT_ENDED_LIFE);
 }
 
 /* TCP: will a packet without SYN, FIN and RST leave the state as it is? */

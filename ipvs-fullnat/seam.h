@@ -38,6 +38,7 @@ bool fnat_seam_is_closed(const struct ip_vs_conn *cp);
 bool fnat_seam_is_time_wait(const struct ip_vs_conn *cp);
 void fnat_seam_undo_time_wait(struct ip_vs_conn *cp);
 bool fnat_seam_is_expiring(const struct ip_vs_conn *cp);
+void fnat_seam_expire_soon(struct ip_vs_conn *cp);
 void fnat_seam_expire_now(struct ip_vs_conn *cp);
 void fnat_seam_adjust_timeout(const struct fnat_net *fn, struct ip_vs_conn *cp,
 			      enum fnat_port_state state, unsigned long idle_timeout);

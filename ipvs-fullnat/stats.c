@@ -47,6 +47,7 @@ static const char *const stat_names[__FNAT_STAT_MAX] = {
 	[FNAT_STAT_drop_false_rst] = "drop_false_rst",
 	[FNAT_STAT_drop_port_lost] = "drop_port_lost",
 	[FNAT_STAT_drop_duplicate_conn] = "drop_duplicate_conn",
+	[FNAT_STAT_drop_ended] = "drop_ended",
 	[FNAT_STAT_drop_flow_limit] = "drop_flow_limit",
 	[FNAT_STAT_drop_one_packet] = "drop_one_packet",
 	[FNAT_STAT_drop_nomem] = "drop_nomem",

@@ -71,6 +71,8 @@ enum fnat_stat {
 	FNAT_STAT_drop_port_lost,
 	/* the same SYN became two connections: the second one's */
 	FNAT_STAT_drop_duplicate_conn,
+	/* of a connection that an operator has ended */
+	FNAT_STAT_drop_ended,
 	/* there are as many connections as the parameter flow_max allows */
 	FNAT_STAT_drop_flow_limit,
 	/* one-packet scheduling (ipvsadm -o), which FULLNAT cannot do */

@@ -271,12 +271,12 @@ enum fullnat_conn_attr {
 #define FULLNAT_CONN_A_MAX (__FULLNAT_CONN_A_MAX - 1)
 
 /* FULLNAT_SVC_A_ORIGIN: why a service is FULLNAT. */
-#define FULLNAT_ORIGIN_DECLARED		(1 << 0)	/* FULLNAT_CMD_SET_SERVICE */
-#define FULLNAT_ORIGIN_SCHEDULER	(1 << 1)	/* ip_vs has it with "fullnat" */
+#define FULLNAT_ORIGIN_DECLARED		0x1	/* FULLNAT_CMD_SET_SERVICE */
+#define FULLNAT_ORIGIN_SCHEDULER	0x2	/* ip_vs has it with "fullnat" */
 
 /* FULLNAT_CONN_A_FLAGS */
-#define FULLNAT_CONN_F_HALF_OPEN	(1 << 0)	/* the client has not proved that it exists */
-#define FULLNAT_CONN_F_CLOSED		(1 << 1)	/* it gives up its port if one is needed */
+#define FULLNAT_CONN_F_HALF_OPEN	0x1	/* the client has proved nothing yet */
+#define FULLNAT_CONN_F_CLOSED		0x2	/* it gives up its port if one is needed */
 
 /* What happens to the TCP timestamps of a client (RFC 7323). */
 enum fullnat_timestamps {
