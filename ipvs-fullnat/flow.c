@@ -195,7 +195,6 @@ struct fnat_flow *fnat_flow_alloc(void)
 	f->node[FNAT_DIR_REQUEST].dir = FNAT_DIR_REQUEST;
 	f->node[FNAT_DIR_REPLY].dir = FNAT_DIR_REPLY;
 	spin_lock_init(&f->lock);
-	INIT_LIST_HEAD(&f->port_list);
 	atomic_inc(&flow_count);
 	return f;
 }
@@ -271,29 +270,30 @@ u32 fnat_flow_buckets(void)
 }
 
 /**
- * fnat_flow_walk - visit the flows of a namespace, some at a time
- * @net: the namespace
- * @bucket: where to go on, what the last call returned or 0
- * @count: so many buckets; after the last one comes the first
- * @visit: may end the flow, or make others
- * @arg: for it
+ * fnat_flow_each - look at the flows of one bucket
+ * @bucket: 0 .. fnat_flow_buckets() - 1
+ * @net: their namespace
+ * @dir: by which of their tuples: the request's, or the reply's, which those have that
+ *	hold a port
+ * @look: gets each of them, and may end it; anything but 0 ends the walk
+ * @arg: for @look
  *
- * Under RCU. Each flow is visited once in a round, if it is there all the time.
- *
- * Return: where to go on.
+ * Under RCU. A flow stays in its bucket for as long as it has the tuple, so a walk
+ * over all of them meets it once.
  */
-u32 fnat_flow_walk(const struct net *net, u32 bucket, u32 count,
-		   void (*visit)(struct fnat_flow *f, void *arg), void *arg)
+int fnat_flow_each(u32 bucket, const struct net *net, enum fnat_dir dir,
+		   int (*look)(struct fnat_flow *f, void *arg), void *arg)
 {
 	struct fnat_flow_node *n;
+	int ret = 0;
 
-	while (count--) {
-		hlist_for_each_entry_rcu(n, &flow_tab[bucket], hnode)
-			if (n->dir == FNAT_DIR_REQUEST && node_flow(n)->net == net)
-				visit(node_flow(n), arg);
-		bucket = (bucket + 1) & (BIT(flow_tab_bits) - 1);
+	hlist_for_each_entry_rcu(n, &flow_tab[bucket], hnode) {
+		if (n->dir == dir && node_flow(n)->net == net)
+			ret = look(node_flow(n), arg);
+		if (ret)
+			break;
 	}
-	return bucket;
+	return ret;
 }
 
 static void flow_free_rcu(struct rcu_head *rcu)

@@ -80,6 +80,7 @@ struct fnat_tcp {
 	u8 toa_kind;		/* TOA_KIND_*, 0 = off; constant */
 	u8 timestamps;		/* enum fnat_timestamps; constant */
 	u8 unknown;		/* lock; FNAT_TCP_NO_* */
+	u8 secret_gen;		/* of the clocks behind "off"; constant */
 };
 
 /* There is a pending SYN / one with timestamps. */
@@ -126,6 +127,7 @@ struct fnat_flow {
 	u8 protocol;
 	u8 port_state;			/* enum fnat_port_state; portmap lock */
 	u8 sync_state;			/* enum fnat_sync_state; lock of the connection */
+	u8 ended;			/* by an operator: who goes on is reset; set once */
 	spinlock_t lock;		/* tcp; softirq and BH off */
 	union {				/* by protocol */
 		struct fnat_tcp tcp;
@@ -134,12 +136,12 @@ struct fnat_flow {
 	/* jiffies, of the service; 0: as ip_vs has it. 31 days at most, which fits */
 	u32 idle_timeout;
 	struct fnat_portmap *portmap;	/* holds a reference */
-	struct list_head port_list;	/* portmap lock; by port_state */
 	u32 created;			/* jiffies, when it got its port (waiting: when made) */
 	u32 record;			/* first word of its record in the connection */
-	union {
+	union {				/* each comes after the one before */
+		struct list_head sync_list;	/* sync_lock; FNAT_SYNC_WAITING */
+		struct list_head port_list;	/* portmap lock; while it has a port: by port_state */
 		struct rcu_head rcu;
-		struct list_head sync_list;	/* FNAT_SYNC_WAITING */
 	};
 };
 
@@ -156,7 +158,7 @@ struct fnat_flow *fnat_flow_find(const struct net *net, const struct fnat_tuple 
 				 enum fnat_dir *dir);
 unsigned int fnat_flow_count(void);
 u32 fnat_flow_buckets(void);
-u32 fnat_flow_walk(const struct net *net, u32 bucket, u32 count,
-		   void (*visit)(struct fnat_flow *f, void *arg), void *arg);
+int fnat_flow_each(u32 bucket, const struct net *net, enum fnat_dir dir,
+		   int (*look)(struct fnat_flow *f, void *arg), void *arg);
 
 #endif

@@ -121,8 +121,38 @@ bool fnat_laddr_is_local(const struct fnat_net *fn, struct fnat_laddr *laddr)
 
 void fnat_laddr_put(struct fnat_laddr *laddr)
 {
-	if (refcount_dec_and_test(&laddr->refcnt))
-		kfree_rcu(laddr, rcu);
+	if (!refcount_dec_and_test(&laddr->refcnt))
+		return;
+	fnat_secret_put(rcu_dereference_protected(laddr->secret, true));
+	kfree_rcu(laddr, rcu);
+}
+
+/* Under fnat_net.lock. */
+static void laddr_set_secret(struct fnat_net *fn, struct fnat_laddr *laddr,
+			     struct fnat_secret *secret)
+{
+	refcount_inc(&secret->refcnt);
+	fnat_secret_put(rcu_replace_pointer(laddr->secret, secret, lockdep_is_held(&fn->lock)));
+}
+
+/*
+ * From now on the namespace's clocks are keyed by this, whose reference becomes its own.
+ * What was remembered of the old clocks is forgotten. Process context, under fnat_net.lock.
+ */
+void fnat_laddr_set_secret(struct fnat_net *fn, struct fnat_secret *secret)
+{
+	struct fnat_laddr *laddr;
+	unsigned int i;
+
+	secret->gen = rcu_dereference_protected(fn->secret, lockdep_is_held(&fn->lock))->gen + 1;
+	for (i = 0; i < FNAT_LADDR_HASH_SIZE; i++) {
+		hlist_for_each_entry(laddr, &fn->laddr_hash[i], hnode) {
+			laddr_set_secret(fn, laddr, secret);
+			fnat_portmap_forget_marks(laddr);
+		}
+		cond_resched();
+	}
+	fnat_secret_put(rcu_replace_pointer(fn->secret, secret, lockdep_is_held(&fn->lock)));
 }
 
 static struct fnat_laddr *laddr_create(struct fnat_net *fn, u8 af,
@@ -135,7 +165,8 @@ static struct fnat_laddr *laddr_create(struct fnat_net *fn, u8 af,
 	refcount_set(&laddr->refcnt, 1);	/* the table's */
 	laddr->af = af;
 	laddr->addr = *addr;
-	laddr->secret = fn->secret;
+	laddr_set_secret(fn, laddr, rcu_dereference_protected(fn->secret,
+							      lockdep_is_held(&fn->lock)));
 	spin_lock_init(&laddr->lock);
 	INIT_LIST_HEAD(&laddr->portmaps);
 	hlist_add_head_rcu(&laddr->hnode, &fn->laddr_hash[laddr_hash(af, addr)]);

@@ -28,6 +28,9 @@
 /* ip_local_reserved_ports may have changed: search again after this. */
 #define FNAT_NONE_FREE_RETRY	HZ
 
+/* Local addresses that fnat_port_is_left() looks at. */
+#define FNAT_PORT_PROBES	16
+
 static const struct rhashtable_params portmap_params = {
 	.head_offset = offsetof(struct fnat_portmap, rnode),
 	.key_offset = offsetof(struct fnat_portmap, key),
@@ -100,17 +103,23 @@ static struct fnat_portmap *portmap_create(const struct fnat_portmap_key *key)
 	return refcount_inc_not_zero(&old->refcnt) ? old : ERR_PTR(-EAGAIN);
 }
 
+static void portmap_make_key(struct fnat_portmap_key *key, struct fnat_laddr *laddr, u16 protocol,
+			     const union nf_inet_addr *daddr, __be16 dport)
+{
+	memset(key, 0, sizeof(*key));
+	key->laddr = laddr;
+	key->daddr = *daddr;
+	key->dport = dport;
+	key->protocol = protocol;
+}
+
 /* With a reference; -ENOMEM; -EAGAIN: an old one is going away. */
 static struct fnat_portmap *portmap_get(struct fnat_laddr *laddr, const struct fnat_flow *f)
 {
 	struct fnat_portmap_key key;
 	struct fnat_portmap *pm;
 
-	memset(&key, 0, sizeof(key));
-	key.laddr = laddr;
-	key.daddr = f->daddr;
-	key.dport = f->dport;
-	key.protocol = f->protocol;
+	portmap_make_key(&key, laddr, f->protocol, &f->daddr, f->dport);
 	pm = rhashtable_lookup(&portmaps, &key, portmap_params);
 	if (pm && refcount_inc_not_zero(&pm->refcnt))
 		return pm;
@@ -305,6 +314,7 @@ static void flow_settle(struct fnat_portmap *pm, struct fnat_flow *f, u16 port,
 	f->portmap = pm;
 	f->created = (u32)jiffies;
 	pm->last_used = jiffies;
+	INIT_LIST_HEAD(&f->port_list);
 	flow_join_list(pm, f, state);
 	fnat_flow_hash_reply(f);
 }
@@ -492,6 +502,61 @@ int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flo
 	return err;
 }
 
+/* No port is free, and no flow has closed that would give one up. No lock: it is advice. */
+static bool portmap_is_full(const struct fnat_portmap *pm)
+{
+	const struct fnat_laddr *laddr = pm->key.laddr;
+	struct port_range r = { READ_ONCE(laddr->port_min), READ_ONCE(laddr->port_max) };
+
+	if (!list_empty(&pm->closed_list) ||
+	    READ_ONCE(pm->range_gen) != READ_ONCE(laddr->range_gen))
+		return false;
+	return READ_ONCE(pm->used) >= range_size(&r) ||
+	       (READ_ONCE(pm->none_free) &&
+		time_before(jiffies, READ_ONCE(pm->none_since) + FNAT_NONE_FREE_RETRY));
+}
+
+/**
+ * fnat_port_is_left - would a connection to a real server find a local port?
+ * @fn: the namespace
+ * @pool: where it would look
+ * @af: of the real server
+ * @protocol: of the connection
+ * @daddr: the real server
+ * @dport: its port
+ *
+ * For the scheduler, which asks for each new connection: of a large pool only
+ * FNAT_PORT_PROBES addresses are looked at, beginning at a random one. An empty
+ * pool says yes: choosing another server would not help.
+ */
+bool fnat_port_is_left(const struct fnat_net *fn, const struct fnat_pool *pool, u8 af,
+		       u16 protocol, const union nf_inet_addr *daddr, __be16 dport)
+{
+	struct fnat_portmap_key key;
+	unsigned int i, start, probes;
+	bool full = false;
+
+	if (!pool || !pool->count)
+		return true;
+	probes = min_t(unsigned int, pool->count, FNAT_PORT_PROBES);
+	start = reciprocal_scale(get_random_u32(), pool->count);
+	for (i = 0; i < probes; i++) {
+		struct fnat_laddr *laddr = pool->laddr[(start + i) % pool->count];
+		const struct fnat_portmap *pm;
+
+		if (laddr->af != af || !fnat_laddr_is_local(fn, laddr))
+			continue;
+		portmap_make_key(&key, laddr, protocol, daddr, dport);
+		if (af == AF_INET)	/* of ip_vs the rest may be anything */
+			memset(&key.daddr.ip6[1], 0, sizeof(key.daddr) - sizeof(key.daddr.ip));
+		pm = rhashtable_lookup(&portmaps, &key, portmap_params);
+		if (!pm || !portmap_is_full(pm))
+			return true;
+		full = true;
+	}
+	return !full;
+}
+
 /* How many half-open flows hold a port of this LIP now. Process context. */
 unsigned int fnat_port_half_open(struct fnat_laddr *laddr)
 {
@@ -530,14 +595,20 @@ static void portmap_clear_port(struct fnat_portmap *pm, unsigned int port)
 	pm->none_free = false;
 }
 
-/* The end of the flow's hold on its port and port map; its reply tuple goes first. */
-void fnat_port_release(struct fnat_flow *f)
+/**
+ * fnat_port_take_away - a flow loses its port
+ * @f: the flow; RCU or the caller's reference keeps it
+ *
+ * From now on no packet of a real server finds it, and none of its client gets
+ * through. Any context, BH off or on. Return: did it have one?
+ */
+bool fnat_port_take_away(struct fnat_flow *f)
 {
-	struct fnat_portmap *pm = f->portmap;
+	struct fnat_portmap *pm = READ_ONCE(f->portmap);
 	bool held = false;
 
 	if (!pm)
-		return;
+		return false;
 	spin_lock_bh(&pm->lock);
 	if (f->port_state != FNAT_PORT_NONE) {
 		held = true;
@@ -551,7 +622,33 @@ void fnat_port_release(struct fnat_flow *f)
 	spin_unlock_bh(&pm->lock);
 	if (held)
 		atomic_dec(&pm->key.laddr->conns);
+	return held;
+}
+
+/* The end of the flow's hold on its port and port map; its reply tuple goes first. */
+void fnat_port_release(struct fnat_flow *f)
+{
+	struct fnat_portmap *pm = f->portmap;
+
+	if (!pm)
+		return;
+	fnat_port_take_away(f);
 	portmap_put(pm);
+}
+
+/* Of clocks that have been keyed anew. Process context. */
+void fnat_portmap_forget_marks(struct fnat_laddr *laddr)
+{
+	struct fnat_portmap *pm;
+
+	spin_lock_bh(&laddr->lock);
+	list_for_each_entry(pm, &laddr->portmaps, laddr_list) {
+		spin_lock(&pm->lock);
+		pm->isn_mark.valid = false;
+		pm->ts_mark.valid = false;
+		spin_unlock(&pm->lock);
+	}
+	spin_unlock_bh(&laddr->lock);
 }
 
 static bool portmap_retire(struct fnat_portmap *pm, bool all)

@@ -7,6 +7,7 @@
 #include <net/dst.h>
 
 #include "net.h"
+#include "reset.h"
 #include "route.h"
 #include "seam.h"
 #include "sync.h"
@@ -75,6 +76,11 @@ unsigned int fnat_reply(struct sk_buff *skb, struct fnat_flow *f, unsigned int t
 
 	if (skb_warn_if_lro(skb))
 		return fnat_drop(pkt.fn, skb, drop_lro);
+	if (unlikely(READ_ONCE(f->ended))) {
+		fnat_reset_ended(pkt.fn, skb, f, FNAT_DIR_REPLY, thoff);
+		kfree_skb(skb);
+		return NF_STOLEN;
+	}
 	if (!reply_route(&pkt))
 		goto drop;
 	steady = reply_is_steady(&pkt);

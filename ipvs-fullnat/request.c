@@ -11,6 +11,7 @@
 #include "ip.h"
 #include "laddr.h"
 #include "net.h"
+#include "reset.h"
 #include "route.h"
 #include "seam.h"
 #include "service.h"
@@ -18,13 +19,6 @@
 #include "tcp.h"
 #include "udp.h"
 #include "xmit.h"
-
-static struct fnat_pool *service_pool(const struct fnat_net *fn, const struct fnat_service *svc)
-{
-	struct fnat_pool *pool = svc ? rcu_dereference(svc->pool) : NULL;
-
-	return pool && pool->count ? pool : rcu_dereference(fn->default_pool);
-}
 
 static void count_no_port(struct fnat_net *fn, struct fnat_service *svc, int err)
 {
@@ -66,7 +60,7 @@ static bool flow_start(struct fnat_pkt *pkt, struct fnat_flow *f, struct fnat_se
 		fnat_stat_inc(fn, drop_duplicate_conn);
 		return false;
 	}
-	err = fnat_port_alloc(fn, service_pool(fn, svc), f);
+	err = fnat_port_alloc(fn, fnat_service_pool(fn, svc), f);
 	if (err) {
 		count_no_port(fn, svc, err);
 		return false;
@@ -99,10 +93,16 @@ static struct fnat_flow *flow_create(struct fnat_pkt *pkt, struct ip_vs_conn *cp
 	return NULL;
 }
 
+static bool flow_is_lost(const struct fnat_flow *f)
+{
+	return READ_ONCE(f->port_state) == FNAT_PORT_NONE || READ_ONCE(f->ended);
+}
+
 /*
- * A connection without a port: it has lost it to another one (port.c), or another node's
- * record of it was refused. A SYN may begin it anew, and so may a datagram; with a record,
- * only once ip_vs has made a new connection of it. Anything else has come too late.
+ * A connection without a port: it has lost it to another one (port.c) or been ended, or
+ * another node's record of it was refused. A SYN may begin it anew, and so may a datagram;
+ * with a record, only once ip_vs has made a new connection of it. Anything else has come
+ * too late.
  */
 static bool flow_begins_anew(struct fnat_pkt *pkt, struct ip_vs_conn *cp, struct fnat_flow *f)
 {
@@ -112,10 +112,12 @@ static bool flow_begins_anew(struct fnat_pkt *pkt, struct ip_vs_conn *cp, struct
 	if (refused && !tcp && f->sync_state == FNAT_SYNC_REFUSED)
 		fnat_seam_expire(cp);
 	if (tcp ? !fnat_tcp_is_syn(pkt) : refused) {
-		if (refused)
+		if (refused) {
 			fnat_stat_inc(pkt->fn, drop_sync_refused);
-		else
+		} else {
 			fnat_stat_inc(pkt->fn, drop_port_lost);
+			fnat_seam_expire(cp);	/* ip_vs has just given it more time */
+		}
 		return false;
 	}
 	fnat_seam_set_flow(cp, NULL);
@@ -149,7 +151,7 @@ static struct fnat_flow *request_flow(struct fnat_pkt *pkt, struct ip_vs_conn *c
 {
 	struct fnat_flow *f = fnat_seam_flow(cp);
 
-	if (likely(f && READ_ONCE(f->port_state) != FNAT_PORT_NONE && !fnat_sync_is_news(f)))
+	if (likely(f && !flow_is_lost(f) && !fnat_sync_is_news(f)))
 		return f;
 
 	fnat_seam_lock(cp);
@@ -157,11 +159,23 @@ static struct fnat_flow *request_flow(struct fnat_pkt *pkt, struct ip_vs_conn *c
 	if (IS_ERR(f)) {
 		fnat_stat_inc(pkt->fn, drop_nomem);
 		f = NULL;
-	} else if (!f || READ_ONCE(f->port_state) == FNAT_PORT_NONE) {
+	} else if (!f || flow_is_lost(f)) {
 		f = request_begins(pkt, cp, f);
 	}
 	fnat_seam_unlock(cp);
 	return f;
+}
+
+/* TCP: the operator has ended the connection, and this does not begin a new one. */
+static bool request_of_ended(struct fnat_pkt *pkt, struct ip_vs_conn *cp)
+{
+	const struct fnat_flow *f = fnat_seam_flow(cp);
+
+	if (likely(!f || !READ_ONCE(f->ended)) || fnat_tcp_is_syn(pkt))
+		return false;
+	fnat_reset_ended(pkt->fn, pkt->skb, f, FNAT_DIR_REQUEST, pkt->thoff);
+	fnat_seam_expire_soon(cp);
+	return true;
 }
 
 /* The way to the RS. False: dropped and counted. */
@@ -199,6 +213,10 @@ void fnat_after_packet(struct fnat_net *fn, struct fnat_flow *f, struct ip_vs_co
 	enum fnat_port_state state = port_state(f, cp);
 
 	fnat_sync_packet(fn, f);
+	if (unlikely(READ_ONCE(f->ended))) {
+		fnat_seam_expire_soon(cp);
+		return;
+	}
 	fnat_port_set_state(f, state);
 	fnat_seam_adjust_timeout(fn, cp, state, f->idle_timeout);
 }
@@ -215,6 +233,8 @@ unsigned int fnat_request(struct sk_buff *skb, struct ip_vs_conn *cp, unsigned i
 
 	if (skb_warn_if_lro(skb))
 		return fnat_drop(pkt.fn, skb, drop_lro);
+	if (unlikely(request_of_ended(&pkt, cp)))
+		goto drop;
 	pkt.flow = request_flow(&pkt, cp);
 	if (!pkt.flow)
 		goto drop;

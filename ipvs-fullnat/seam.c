@@ -28,6 +28,9 @@
 #include "sync.h"
 #include "xmit.h"
 
+/* How long packets of a connection that has been ended are answered by RSTs. */
+#define FNAT_ENDED_LIFE	(2 * HZ)
+
 /* The protocols in whose connections we have a say. */
 static struct seam_protocol {
 	u16 protocol;
@@ -59,25 +62,47 @@ struct net *fnat_seam_net(const struct ip_vs_conn *cp)
 	return cp->ipvs->net;
 }
 
-/* The declaration of the service that has scheduled the connection; NULL: none. */
-struct fnat_service *fnat_seam_service(const struct fnat_net *fn, const struct ip_vs_conn *cp)
+/* The service that has scheduled the connection, under RCU. False: nobody knows any more. */
+bool fnat_seam_svc_key(const struct ip_vs_conn *cp, struct fnat_svc_key *key)
 {
-	const struct ip_vs_dest *dest = cp->dest;
+	const struct ip_vs_dest *dest = READ_ONCE(cp->dest);
 	const struct ip_vs_service *svc = dest ? rcu_dereference(dest->svc) : NULL;
-	struct fnat_svc_key key;
 
 	if (!svc)
-		return fnat_service_match(fn, cp->af, cp->protocol, &cp->vaddr, cp->vport,
-					  cp->fwmark);
-	memset(&key, 0, sizeof(key));
-	key.af = svc->af;
-	key.fwmark = svc->fwmark;
+		return false;
+	memset(key, 0, sizeof(*key));
+	key->af = svc->af;
+	key->fwmark = svc->fwmark;
 	if (!svc->fwmark) {
-		key.protocol = svc->protocol;
-		key.port = svc->port;
-		ip_vs_addr_copy(svc->af, &key.addr, &svc->addr);
+		key->protocol = svc->protocol;
+		key->port = svc->port;
+		ip_vs_addr_copy(svc->af, &key->addr, &svc->addr);
 	}
-	return fnat_service_get(fn, &key);
+	return true;
+}
+
+/* The declaration that the connection falls under; NULL: none. */
+struct fnat_service *fnat_seam_service(const struct fnat_net *fn, const struct ip_vs_conn *cp)
+{
+	struct fnat_service *svc;
+	struct fnat_svc_key key;
+
+	if (fnat_seam_svc_key(cp, &key))
+		svc = fnat_service_get(fn, &key);
+	else
+		svc = fnat_service_match(fn, cp->af, cp->protocol, &cp->vaddr, cp->vport,
+					 cp->fwmark);
+	return svc ? : fnat_service_default(fn, cp->af, &cp->vaddr);
+}
+
+/* What ip_vs calls the connection's state, and the seconds that it has left. Under RCU. */
+const char *fnat_seam_state(const struct ip_vs_conn *cp, unsigned int *expires)
+{
+	const struct ip_vs_protocol *pp = ip_vs_proto_get(cp->protocol);
+	long left = READ_ONCE(cp->timer.expires) - jiffies;
+
+	*expires = timer_pending(&cp->timer) && left > 0 ? left / HZ : 0;
+	return pp && pp->state_name ? pp->state_name(READ_ONCE(cp->state)) : "NONE";
 }
 
 /*
@@ -208,18 +233,6 @@ static int fullnat_app_conn_bind(struct ip_vs_conn *cp)
 	return 0;
 }
 
-/*
- * Not in a namespace that goes away: it has no devices any more. Nor where another node
- * may have the connection: it is alive there while here its time is up.
- */
-static bool may_reset(const struct fnat_net *fn, const struct fnat_flow *f)
-{
-	return !READ_ONCE(fn->exiting) && READ_ONCE(fn->sysctl.expire_rst) &&
-	       f->sync_state != FNAT_SYNC_STANDBY &&
-	       !(f->tcp.unknown & (FNAT_TCP_NO_CLIENT_ACK | FNAT_TCP_NO_SEQ_END)) &&
-	       fnat_laddr_is_local(fn, f->portmap->key.laddr);
-}
-
 static void flow_time_is_up(struct fnat_net *fn, const struct fnat_flow *f)
 {
 	enum fnat_port_state state = READ_ONCE(f->port_state);
@@ -227,7 +240,7 @@ static void flow_time_is_up(struct fnat_net *fn, const struct fnat_flow *f)
 	if (state != FNAT_PORT_OPEN && state != FNAT_PORT_HALF_OPEN)
 		return;
 	rcu_read_lock();
-	if (may_reset(fn, f)) {
+	if (fnat_may_reset(fn, f)) {
 		if (state == FNAT_PORT_OPEN)
 			fnat_reset_flow(fn, f);
 		else
@@ -384,6 +397,15 @@ void fnat_seam_expire_now(struct ip_vs_conn *cp)
 {
 	if (timer_pending(&cp->timer) && time_after(cp->timer.expires, jiffies))
 		mod_timer_pending(&cp->timer, jiffies);
+}
+
+/* For a connection that has been ended: long enough to tell both sides. Any context. */
+void fnat_seam_expire_soon(struct ip_vs_conn *cp)
+{
+	cp->timeout = FNAT_ENDED_LIFE;
+	if (timer_pending(&cp->timer) &&
+	    time_after(cp->timer.expires, jiffies + FNAT_ENDED_LIFE))
+		mod_timer_pending(&cp->timer, jiffies + FNAT_ENDED_LIFE);
 }
 
 /* TCP: will a packet without SYN, FIN and RST leave the state as it is? */

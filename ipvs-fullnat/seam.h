@@ -23,6 +23,8 @@ void fnat_seam_net_exit(struct fnat_net *fn);
 
 /* The data path asks these; softirq or process context, under rcu_read_lock(). */
 struct fnat_service *fnat_seam_service(const struct fnat_net *fn, const struct ip_vs_conn *cp);
+bool fnat_seam_svc_key(const struct ip_vs_conn *cp, struct fnat_svc_key *key);
+const char *fnat_seam_state(const struct ip_vs_conn *cp, unsigned int *expires);
 bool fnat_seam_has_conn(const struct fnat_net *fn, u8 af, const struct sk_buff *skb);
 void fnat_seam_fill_flow(struct fnat_flow *f, struct ip_vs_conn *cp);
 struct net *fnat_seam_net(const struct ip_vs_conn *cp);
@@ -36,6 +38,7 @@ bool fnat_seam_is_closed(const struct ip_vs_conn *cp);
 bool fnat_seam_is_time_wait(const struct ip_vs_conn *cp);
 void fnat_seam_undo_time_wait(struct ip_vs_conn *cp);
 bool fnat_seam_is_expiring(const struct ip_vs_conn *cp);
+void fnat_seam_expire_soon(struct ip_vs_conn *cp);
 void fnat_seam_expire_now(struct ip_vs_conn *cp);
 void fnat_seam_adjust_timeout(const struct fnat_net *fn, struct ip_vs_conn *cp,
 			      enum fnat_port_state state, unsigned long idle_timeout);

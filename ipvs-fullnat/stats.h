@@ -70,6 +70,8 @@ enum fnat_stat {
 	FNAT_STAT_sync_refused_collision,
 	FNAT_STAT_sync_refused_conflict,
 	FNAT_STAT_sync_refused_nomem,
+	/* connections that an operator has ended */
+	FNAT_STAT_conns_ended,
 	/* packets of no connection that were answered by an RST */
 	FNAT_STAT_unknown_rst,
 	/* drops: every free port of every local address is in use */
@@ -90,6 +92,8 @@ enum fnat_stat {
 	FNAT_STAT_drop_sync_refused,
 	/* the same SYN became two connections: the second one's */
 	FNAT_STAT_drop_duplicate_conn,
+	/* of a connection that an operator has ended */
+	FNAT_STAT_drop_ended,
 	/* there are as many connections as the parameter flow_max allows */
 	FNAT_STAT_drop_flow_limit,
 	/* one-packet scheduling (ipvsadm -o), which FULLNAT cannot do */

@@ -237,8 +237,11 @@ static int flow_claim(struct fnat_net *fn, struct fnat_flow *f, const struct fna
 	if (hlist_unhashed(&f->node[FNAT_DIR_REQUEST].hnode) && !fnat_flow_hash_request(f))
 		return FNAT_DROP(sync_refused_conflict);
 	err = fnat_port_claim(fn, laddr, f, record_port(rec), resumed_port_state(f));
-	if (!err)
+	if (!err) {
+		if (is_tcp(f))
+			f->tcp.secret_gen = fnat_clock_gen(f->portmap);
 		return 0;
+	}
 	return err == -EADDRINUSE ? FNAT_DROP(sync_refused_conflict) : FNAT_DROP(sync_refused_nomem);
 }
 
@@ -444,7 +447,7 @@ static bool complete_waiting(struct fnat_net *fn)
 }
 
 /* Under RCU. */
-static void visit_flow(struct fnat_flow *f, void *arg)
+static int visit_flow(struct fnat_flow *f, void *arg)
 {
 	struct fnat_net *fn = arg;
 	u8 state = READ_ONCE(f->sync_state);
@@ -453,20 +456,20 @@ static void visit_flow(struct fnat_flow *f, void *arg)
 		conn_update(fn, f->cp);
 	else if (state == FNAT_SYNC_STANDBY && is_tcp(f) && fnat_seam_is_closed(f->cp))
 		fnat_port_set_state(f, FNAT_PORT_CLOSED);
+	return 0;
 }
 
 static void walk_flows(struct fnat_net *fn)
 {
 	u32 left = min_t(u32, fnat_flow_buckets() / FNAT_WALK_SHARE, FNAT_WALK_BUCKETS_MAX);
 
-	while (left) {
-		u32 step = min_t(u32, left, FNAT_WALK_STEP);
-
+	while (left--) {
 		rcu_read_lock();
-		fn->sync.bucket = fnat_flow_walk(fn->net, fn->sync.bucket, step, visit_flow, fn);
+		fnat_flow_each(fn->sync.bucket, fn->net, FNAT_DIR_REQUEST, visit_flow, fn);
 		rcu_read_unlock();
-		cond_resched();
-		left -= step;
+		fn->sync.bucket = (fn->sync.bucket + 1) & (fnat_flow_buckets() - 1);
+		if (left % FNAT_WALK_STEP == 0)
+			cond_resched();
 	}
 }
 
