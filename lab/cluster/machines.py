@@ -80,6 +80,13 @@ class Node:
             file.write(prepare)
         self.machine.start()
 
+    def reboot(self):
+        """As an operator would; what was changed in the running system is forgotten."""
+        self.run('systemctl stop keepalived')
+        self.machine.stop()
+        self.boot()
+        self.machine.wait_ready()
+
     def run(self, command, **options):
         """A command, as root."""
         options.setdefault('timeout', 60 * basics.SCALE)
@@ -115,6 +122,12 @@ class Node:
         """keepalived's last word about its state: MASTER, BACKUP, FAULT, or ''."""
         states = re.findall(r'\(fullnat\) Entering (\w+) STATE', self.journal('keepalived', 400))
         return states[-1] if states else ''
+
+    def connections(self):
+        """Open connections: protocol, client, VIP, each with its port."""
+        lines = self.run('cat /proc/net/ip_vs_conn').out.splitlines()[1:]
+        return {tuple(line.split()[:5]) for line in lines
+                if line.split()[7] in ('ESTABLISHED', 'UDP')}
 
     def stats(self):
         """The counters of ip_vs_fullnat."""

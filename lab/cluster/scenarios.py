@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """What a cluster must do. A scenario is a function test_NAME(c) with a machines.Cluster; they
 run in the order of this file, in the same machines."""
+import time
+
 import machines
-from lib.basics import check, equal, long, until
+from lib.basics import check, each, equal, long, until
 from machines import VIP, example
 
 NEW_VIP = '203.0.113.81'
@@ -212,3 +214,113 @@ def test_boot_without_declarations(c):
     check('declares no service' in c.lb1.journal('ipvs-fullnat'), 'the journal does not say why')
     _never_master(c)
     _repair(c, 'cp /lab/rootfs/etc/ipvs-fullnat/rules /etc/ipvs-fullnat/rules')
+
+
+# 200 connections, every third one IPv6 where the kind has both
+KINDS = {'download': 30, 'upload': 30, 'push': 40, 'echo': 40, 'idle': 30, 'udp': 26, 'ssh': 4}
+NEW = 2000
+REPORT = '# {:14} {:>11} {:>6} {:>14} {:>14}  {}'
+
+
+def _open(c, kinds):
+    """Connections of all kinds, which the backup knows."""
+    c.world('open', vip=VIP, vip_v6=machines.VIP_V6, counts=kinds)
+    c.world('settle', seconds=3, timeout=120)
+    _await_synced(c, sum(kinds.values()))
+
+
+def _await_synced(c, count):
+    """Every connection of the master is known to the backup."""
+    master = next(node for node in c.nodes if node.is_master())
+    backup = c.other(master)
+
+    def known():
+        """That is so, and they are as many as they should be."""
+        ours = master.connections()
+        return len(ours) >= count and ours <= backup.connections()
+    until(known, 90, f'{backup.name} knows {count} connections')
+
+
+def _survived(c, title, gap):
+    """Print how every kind got over it, and want that none is lost."""
+    rows = c.world('report', timeout=60)
+    print(f'# {title}: nobody answered for {gap} ms')
+    print(REPORT.format('kind', 'connections', 'lost', 'median gap, ms', 'longest gap, ms', ''))
+    for kind, (count, lost, median, longest, why) in sorted(rows.items()):
+        print(REPORT.format(kind, count, lost, median, longest, why), flush=True)
+    return {kind: [row[1], row[4]] for kind, row in rows.items() if row[1]}
+
+
+def _over(c, title, act, to):
+    """Do something to the master while everything goes on; returns what was lost."""
+    c.world('probe_begin', vip=VIP)
+    c.world('mark')
+    act()
+    c.await_master(to)
+    c.connect(VIP, 1)
+    gap = c.world('probe_end')
+    return _survived(c, title, gap)
+
+
+@long
+@each(['keepalived stopped', 'power off', 'outer cut', 'inner cut'])
+def test_failover(c, how):
+    """200 connections of all kinds go on at the other node, and 2 000 new ones succeed there on
+    their first SYN."""
+    c.settle()
+    _open(c, KINDS)
+    act = {'keepalived stopped': lambda: c.lb1.run('systemctl stop keepalived'),
+           'power off': c.lb1.machine.power_off,
+           'outer cut': lambda: c.lb1.machine.set_link('outer', False),
+           'inner cut': lambda: c.lb1.machine.set_link('inner', False)}[how]
+    try:
+        lost = _over(c, how, act, c.lb2)
+        began = time.monotonic()
+        result = c.world('connect', address=VIP, count=NEW, timeout=60)
+        print(f'# {NEW} new connections after it in {time.monotonic() - began:.0f} s: {result}')
+    finally:
+        c.world('close')
+        if c.lb1.is_up:
+            for card in ('outer', 'inner'):
+                c.lb1.machine.set_link(card, True)
+    equal(lost, {}, 'connections lost')
+    equal(result['failed'], 0, f'new connections that failed ({result["error"]})')
+
+
+@long
+def test_fail_back(c):
+    """The connections go to the other node and back again, as those do that are made there."""
+    c.settle()
+    _open(c, KINDS)
+    try:
+        lost = _over(c, 'to lb2', lambda: c.lb1.run('systemctl stop keepalived'), c.lb2)
+        equal(lost, {}, 'connections lost on the way to lb2')
+        c.world('open', vip=VIP, vip_v6=machines.VIP_V6, counts={'echo': 20})
+        c.lb1.run('systemctl start keepalived')
+        until(lambda: c.lb1.vrrp() == 'BACKUP', 60, 'lb1 is backup')
+        c.world('settle', seconds=3, timeout=120)
+        _await_synced(c, sum(KINDS.values()) + 20)
+        lost = _over(c, 'back to lb1', lambda: c.lb2.run('systemctl stop keepalived'), c.lb1)
+    finally:
+        c.world('close')
+    equal(lost, {}, 'connections lost on the way back')
+
+
+@long
+def test_runbook(c):
+    """The upgrade of docs/high-availability.md: the backup is rebooted, the connections move
+    there, the other one is rebooted, they move back. None is lost."""
+    kinds = {kind: count // 3 for kind, count in KINDS.items()}
+    c.settle()
+    _open(c, kinds)
+    try:
+        for old, new in ((c.lb1, c.lb2), (c.lb2, c.lb1)):
+            new.reboot()
+            until(lambda n=new: n.vrrp() == 'BACKUP', 120, f'{new.name} is backup')
+            c.world('report')       # the idle ones speak once, and are told
+            _await_synced(c, sum(kinds.values()))
+            lost = _over(c, f'to {new.name}', lambda o=old: o.run('systemctl stop keepalived'), new)
+            equal(lost, {}, f'connections lost on the way to {new.name}')
+            old.run('systemctl start keepalived')
+    finally:
+        c.world('close')

@@ -199,20 +199,21 @@ class Traffic:
             await asyncio.sleep(TALK_PAUSE)
 
     async def run_idle(self, flow):
-        """A request and its answer, then nothing until ask() is called."""
+        """A request and its answer, then nothing until the next report() wants one more."""
         reader, writer = await self.begin(flow)
         flow.ask = asyncio.Event()
-        writer.write(b'line\n')
-        await reader.readexactly(5)
-        flow.progress()
-        waiting = asyncio.ensure_future(reader.readexactly(1))
-        await asyncio.wait({waiting, asyncio.ensure_future(flow.ask.wait())},
-                           return_when=asyncio.FIRST_COMPLETED)
-        writer.write(b'line\n')
-        await waiting
-        await reader.readexactly(4)
-        flow.progress()
-        await reader.read(1)
+        while True:
+            writer.write(b'line\n')
+            await reader.readexactly(5)
+            flow.progress()
+            waiting = asyncio.ensure_future(flow.ask.wait())
+            closed = asyncio.ensure_future(reader.readexactly(1))
+            await asyncio.wait({waiting, closed}, return_when=asyncio.FIRST_COMPLETED)
+            if closed.done():
+                closed.result()
+            closed.cancel()
+            await asyncio.wait({closed})
+            flow.ask.clear()
 
     async def run_ssh(self, flow):
         """An interactive session of the real ssh."""
