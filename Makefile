@@ -8,6 +8,7 @@ KERNEL  ?= 6.1
 KERNELS ?= 6.1 6.12
 KDIR    ?=
 DESTDIR ?=
+ROLE    ?=
 ONLY    ?=
 LONG    ?=
 RUN     ?=
@@ -48,9 +49,9 @@ tools: deps-build
 	@$(MAKE) -C lab/fuzz BUILD=$(BUILD)/fuzz
 .PHONY: tools
 
-## install: modules to /lib/modules/.../updates, tool to /usr/local/sbin (KERNEL, DESTDIR)
+## install: modules, tool, examples; what ROLE=lb or ROLE=rs needs (KERNEL, DESTDIR)
 install:
-	@$(if $(filter file,$(origin KERNEL)),,KERNEL_RELEASE="$$(lab/kernel release '$(KERNEL)')") \
+	@ROLE='$(ROLE)' $(if $(filter file,$(origin KERNEL)),,KERNEL_RELEASE="$$(lab/kernel release '$(KERNEL)')") \
 		lab/install '$(DESTDIR)'
 .PHONY: install
 
@@ -99,6 +100,11 @@ fuzz: deps-build deps-test
 scenarios: deps-build deps-lab modules tools
 	@lab/run-scenarios $(KERNEL) '$(ONLY)'
 .PHONY: scenarios
+
+## cluster: keepalived on two load balancers with systemd (ONLY=pattern, LONG=1)
+cluster: deps-build deps-lab modules tools
+	@LAB_LONG=$(LONG) lab/run-cluster $(KERNEL) '$(ONLY)'
+.PHONY: cluster
 
 ## fuzz-packets: mutated packets through the LB, from live connections (COUNT, SEED)
 fuzz-packets: deps-build deps-lab modules tools
