@@ -67,7 +67,7 @@ def dissect(packets):
         file.flush()
         done = subprocess.run(
             ['tshark', '-X', f'lua_script:{DISSECTOR}', '-r', file.name, '-T', 'fields', '-E', 'separator=|',
-             *(word for field in FIELDS for word in ('-e', field))],
+             *(word for field in (*FIELDS, '_ws.expert.message') for word in ('-e', field))],
             capture_output=True, text=True, check=False, env={**os.environ, 'LC_ALL': 'C.UTF-8'})
     complaints = [line for line in done.stderr.splitlines() if 'lua' in line.lower()]
     if done.returncode or complaints:
@@ -83,8 +83,12 @@ def main():
     failed = 0
     for (name, (_, wanted)), got in zip(CASES.items(), said):
         # an expert's field has the value 1, or its text: only whether it is there counts
+        *got, messages = got
         got = (*got[:3], *('1' if value else '' for value in got[3:]))
-        if got == wanted:
+        if 'Lua Error' in messages:
+            failed = 1
+            print(f'not ok wireshark/{name}: {messages}')
+        elif got == wanted:
             print(f'ok wireshark/{name}')
         else:
             failed = 1
