@@ -8,6 +8,7 @@ KERNEL  ?= 6.1
 KERNELS ?= 6.1 6.12
 KDIR    ?=
 DESTDIR ?=
+ROLE    ?=
 ONLY    ?=
 LONG    ?=
 RUN     ?=
@@ -48,9 +49,9 @@ tools: deps-build
 	@$(MAKE) -C lab/fuzz BUILD=$(BUILD)/fuzz
 .PHONY: tools
 
-## install: modules to /lib/modules/.../updates, tool to /usr/local/sbin (KERNEL, DESTDIR)
+## install: modules, tool, examples; what ROLE=lb or ROLE=rs needs (KERNEL, DESTDIR)
 install:
-	@$(if $(filter file,$(origin KERNEL)),,KERNEL_RELEASE="$$(lab/kernel release '$(KERNEL)')") \
+	@ROLE='$(ROLE)' $(if $(filter file,$(origin KERNEL)),,KERNEL_RELEASE="$$(lab/kernel release '$(KERNEL)')") \
 		lab/install '$(DESTDIR)'
 .PHONY: install
 
