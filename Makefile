@@ -49,6 +49,11 @@ tools: deps-build
 	@$(MAKE) -C lab/fuzz BUILD=$(BUILD)/fuzz
 .PHONY: tools
 
+## matrix: builds the modules for KERNELS and the newest kernel there is; a table
+matrix: deps-build deps-package
+	@lab/matrix $(KERNELS) newest
+.PHONY: matrix
+
 ## deb: the Debian packages, in build/deb
 deb: deps-build deps-package
 	@packaging/build
