@@ -99,7 +99,8 @@ void fnat_clock_flow_ends(struct fnat_flow *f, struct fnat_portmap *pm)
 	const struct fnat_secret *secret = &pm->key.laddr->secret;
 
 	lockdep_assert_held(&pm->lock);
-	if (f->protocol != IPPROTO_TCP)
+	/* another node's offsets may have come from another secret */
+	if (f->protocol != IPPROTO_TCP || f->sync_state != FNAT_SYNC_NONE)
 		return;
 	mark_raise(&pm->isn_mark, f->tcp.seq_end - isn_base(secret, f), isn_ticks());
 	if (f->tcp.has_tsval && f->tcp.timestamps == FULLNAT_TIMESTAMPS_REWRITE)

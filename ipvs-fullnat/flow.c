@@ -15,6 +15,7 @@
 
 #include "flow.h"
 #include "seam.h"
+#include "sync.h"
 
 #define FNAT_FLOW_LOCKS		1024	/* power of two */
 #define FNAT_FLOW_BITS_MIN	10
@@ -264,6 +265,37 @@ void fnat_flow_unhash(struct fnat_flow *f, enum fnat_dir dir)
 	spin_unlock_bh(bucket_lock(hash));
 }
 
+u32 fnat_flow_buckets(void)
+{
+	return BIT(flow_tab_bits);
+}
+
+/**
+ * fnat_flow_walk - visit the flows of a namespace, some at a time
+ * @net: the namespace
+ * @bucket: where to go on, what the last call returned or 0
+ * @count: so many buckets; after the last one comes the first
+ * @visit: may end the flow, or make others
+ * @arg: for it
+ *
+ * Under RCU. Each flow is visited once in a round, if it is there all the time.
+ *
+ * Return: where to go on.
+ */
+u32 fnat_flow_walk(const struct net *net, u32 bucket, u32 count,
+		   void (*visit)(struct fnat_flow *f, void *arg), void *arg)
+{
+	struct fnat_flow_node *n;
+
+	while (count--) {
+		hlist_for_each_entry_rcu(n, &flow_tab[bucket], hnode)
+			if (n->dir == FNAT_DIR_REQUEST && node_flow(n)->net == net)
+				visit(node_flow(n), arg);
+		bucket = (bucket + 1) & (BIT(flow_tab_bits) - 1);
+	}
+	return bucket;
+}
+
 static void flow_free_rcu(struct rcu_head *rcu)
 {
 	kmem_cache_free(flow_cache, container_of(rcu, struct fnat_flow, rcu));
@@ -273,6 +305,7 @@ static void flow_free_rcu(struct rcu_head *rcu)
 /* Ends the flow: no packet finds it any more, its port is free. BH off. */
 void fnat_flow_free(struct fnat_flow *f)
 {
+	fnat_sync_forget(f);
 	fnat_flow_unhash(f, FNAT_DIR_REQUEST);
 	fnat_port_release(f);
 	call_rcu(&f->rcu, flow_free_rcu);

@@ -59,8 +59,10 @@ struct fnat_laddr_spec {
 struct netlink_ext_ack;
 
 void fnat_laddr_put(struct fnat_laddr *laddr);
+u32 fnat_laddr_id(u8 af, const union nf_inet_addr *addr);
 struct fnat_laddr *fnat_laddr_find(const struct fnat_net *fn, u8 af,
 				   const union nf_inet_addr *addr);
+struct fnat_laddr *fnat_laddr_find_id(const struct fnat_net *fn, u8 af, u32 id);
 bool fnat_laddr_owns(const struct fnat_laddr *laddr, __be16 port);
 bool fnat_laddr_is_local(const struct fnat_net *fn, struct fnat_laddr *laddr);
 

@@ -32,6 +32,7 @@ static int __net_init fnat_net_init(struct net *net)
 	fn->net = net;
 	mutex_init(&fn->lock);
 	fnat_secret_init(&fn->secret);
+	fnat_sync_net_init(fn);
 	fn->stats = alloc_percpu(struct fnat_stats);
 	if (!fn->stats)
 		return -ENOMEM;
@@ -70,6 +71,7 @@ static void __net_exit fnat_net_exit(struct net *net)
 	fnat_hooks_net_exit(fn);
 	fnat_seam_net_exit(fn);
 	synchronize_rcu();	/* ip_vs may be inside fnat_request() */
+	fnat_sync_net_exit(fn);
 	mutex_lock(&fn->lock);
 	fnat_service_flush(fn);
 	mutex_unlock(&fn->lock);

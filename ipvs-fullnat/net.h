@@ -20,6 +20,7 @@
 
 #include "clock.h"
 #include "stats.h"
+#include "sync.h"
 #include "sysctl.h"
 
 #define FNAT_SVC_HASH_SIZE	256
@@ -43,6 +44,7 @@ struct fnat_net {
 	unsigned int pool_mark;	/* last value given to fnat_laddr.pool_mark */
 
 	struct delayed_work gc_work;	/* frees port maps that nobody uses */
+	struct fnat_sync sync;
 };
 
 extern unsigned int fnat_net_id;

@@ -253,7 +253,7 @@ static unsigned int portmap_take_half_open(struct fnat_net *fn, struct fnat_port
 	struct fnat_flow *victim;
 
 	victim = list_first_entry_or_null(&pm->half_open_list, struct fnat_flow, port_list);
-	if (!victim || time_before(jiffies, victim->created + half_open_grace(pm)))
+	if (!victim || (u32)jiffies - victim->created < half_open_grace(pm))
 		return 0;
 	fnat_stat_inc(fn, takeover_half_open);
 	*recycled = victim;
@@ -296,6 +296,19 @@ static int portmap_take(struct fnat_net *fn, struct fnat_portmap *pm,
 	return port;
 }
 
+/* The port is marked as used, for this flow. Under the lock of the port map. */
+static void flow_settle(struct fnat_portmap *pm, struct fnat_flow *f, u16 port,
+			enum fnat_port_state state)
+{
+	f->laddr = pm->key.laddr->addr;
+	f->lport = htons(port);
+	f->portmap = pm;
+	f->created = (u32)jiffies;
+	pm->last_used = jiffies;
+	flow_join_list(pm, f, state);
+	fnat_flow_hash_reply(f);
+}
+
 /* 0; -EADDRINUSE: no port is left; -ENOMEM; -EAGAIN: the port map is going away. */
 static int port_alloc_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fnat_flow *f)
 {
@@ -306,13 +319,7 @@ static int port_alloc_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fn
 	port = likely(!pm->dead) ? portmap_take(fn, pm, &recycled) : -EAGAIN;
 	err = port ? port : -EADDRINUSE;
 	if (port > 0) {
-		f->laddr = pm->key.laddr->addr;
-		f->lport = htons(port);
-		f->portmap = pm;
-		f->created = jiffies;
-		pm->last_used = jiffies;
-		flow_join_list(pm, f, FNAT_PORT_HALF_OPEN);
-		fnat_flow_hash_reply(f);
+		flow_settle(pm, f, port, FNAT_PORT_HALF_OPEN);
 		err = 0;
 	}
 	spin_unlock_bh(&pm->lock);
@@ -322,8 +329,82 @@ static int port_alloc_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fn
 	return err;
 }
 
-/* Gives the flow a port of this LIP. 0, -EADDRINUSE, -ENOMEM. */
-static int port_alloc_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f)
+/* Whoever holds the port. NULL: nobody. Under the lock of the port map, and RCU. */
+static struct fnat_flow *port_holder(const struct fnat_portmap *pm, const struct fnat_flow *f,
+				     u16 port)
+{
+	const unsigned long *chunk = pm->chunk[port / FNAT_PORT_CHUNK];
+	struct fnat_tuple t = {
+		.saddr = f->daddr,
+		.daddr = pm->key.laddr->addr,
+		.sport = f->dport,
+		.dport = htons(port),
+		.af = f->af,
+		.protocol = f->protocol,
+	};
+	enum fnat_dir dir;
+
+	if (!chunk || !test_bit(port % FNAT_PORT_CHUNK, chunk))
+		return NULL;
+	return fnat_flow_find(f->net, &t, &dir);
+}
+
+/*
+ * Another node has given the port to a new connection. What is known here of its former
+ * one is out of date, unless this node itself carries that.
+ */
+static bool may_replace(const struct fnat_net *fn, const struct fnat_portmap *pm,
+			const struct fnat_flow *holder)
+{
+	return holder->sync_state == FNAT_SYNC_STANDBY ||
+	       holder->port_state == FNAT_PORT_CLOSED ||
+	       !fnat_laddr_is_local(fn, pm->key.laddr);
+}
+
+static int portmap_mark(struct fnat_portmap *pm, u16 port)
+{
+	unsigned long **chunk = &pm->chunk[port / FNAT_PORT_CHUNK];
+	struct port_range r = portmap_range(pm);
+
+	if (!*chunk)
+		*chunk = bitmap_zalloc(FNAT_PORT_CHUNK, GFP_ATOMIC);
+	if (!*chunk)
+		return -ENOMEM;
+	__set_bit(port % FNAT_PORT_CHUNK, *chunk);
+	if (port >= r.min && port <= r.max)
+		pm->used++;
+	return 0;
+}
+
+/* As port_alloc_in(), one port and no other; -EADDRINUSE: it is in use here. */
+static int port_claim_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fnat_flow *f,
+			 u16 port, enum fnat_port_state state)
+{
+	struct fnat_flow *holder;
+	int err = 0;
+
+	spin_lock_bh(&pm->lock);
+	holder = port_holder(pm, f, port);
+	if (pm->dead)
+		err = -EAGAIN;
+	else if (!holder)
+		err = portmap_mark(pm, port);
+	else if (may_replace(fn, pm, holder))
+		portmap_take_from(pm, holder);
+	else
+		err = -EADDRINUSE;
+	if (!err)
+		flow_settle(pm, f, port, state);
+	spin_unlock_bh(&pm->lock);
+	return err;
+}
+
+/*
+ * Gives the flow a port of this LIP: this one, or any if it is 0. 0, -EADDRINUSE,
+ * -ENOMEM.
+ */
+static int port_get_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f,
+			 u16 port, enum fnat_port_state state)
 {
 	struct fnat_portmap *pm;
 	int err;
@@ -332,7 +413,8 @@ static int port_alloc_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct
 		pm = portmap_get(laddr, f);
 		err = PTR_ERR_OR_ZERO(pm);
 		if (!err) {
-			err = port_alloc_in(fn, pm, f);
+			err = port ? port_claim_in(fn, pm, f, port, state) :
+				     port_alloc_in(fn, pm, f);
 			if (err)
 				portmap_put(pm);
 		}
@@ -345,11 +427,34 @@ static int port_alloc_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct
 
 	if (!err)
 		atomic_inc(&laddr->conns);
-	else if (err == -EADDRINUSE)
-		atomic64_inc(&laddr->exhausted);
-	else
+	else if (err != -EADDRINUSE)
 		err = -ENOMEM;
 	return err;
+}
+
+static int port_alloc_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f)
+{
+	int err = port_get_from(fn, laddr, f, 0, FNAT_PORT_HALF_OPEN);
+
+	if (err == -EADDRINUSE)
+		atomic64_inc(&laddr->exhausted);
+	return err;
+}
+
+/**
+ * fnat_port_claim - give a flow exactly one local address and port
+ * @fn: the namespace
+ * @laddr: the address; it need not be local here
+ * @f: its family, protocol and real server are set; its reply tuple gets hashed
+ * @port: of any range
+ * @state: the flow's from now on
+ *
+ * Return: 0; -EADDRINUSE: a connection that this node carries has it; -ENOMEM.
+ */
+int fnat_port_claim(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f, u16 port,
+		    enum fnat_port_state state)
+{
+	return port_get_from(fn, laddr, f, port, state);
 }
 
 /**

@@ -9,6 +9,7 @@
 #include "net.h"
 #include "route.h"
 #include "seam.h"
+#include "sync.h"
 #include "tcp.h"
 #include "udp.h"
 #include "xmit.h"
@@ -47,8 +48,12 @@ static bool reply_is_steady(const struct fnat_pkt *pkt)
 static void reply_send(struct fnat_pkt *pkt, bool steady)
 {
 	struct ip_vs_conn *cp = pkt->flow->cp;
-	bool held = !steady && fnat_seam_get(cp);
+	bool missed = fnat_seam_misses_replies(cp);
+	bool held = (missed || !steady) && fnat_seam_get(cp);
 
+	fnat_sync_packet(pkt->fn, pkt->flow);
+	if (missed && held)
+		fnat_seam_reply_state(cp, pkt->skb, pkt->thoff);
 	fnat_send(pkt, false);
 	if (!held)
 		return;

@@ -14,6 +14,7 @@
 #include "route.h"
 #include "seam.h"
 #include "service.h"
+#include "sync.h"
 #include "tcp.h"
 #include "udp.h"
 #include "xmit.h"
@@ -40,7 +41,7 @@ static void count_no_port(struct fnat_net *fn, struct fnat_service *svc, int err
 	}
 }
 
-static void flow_set_options(struct fnat_flow *f, const struct fnat_service *svc)
+void fnat_flow_set_options(struct fnat_flow *f, const struct fnat_service *svc)
 {
 	const struct fnat_svc_options *opt = svc ? &svc->opt : &fnat_svc_default_options;
 
@@ -91,7 +92,7 @@ static struct fnat_flow *flow_create(struct fnat_pkt *pkt, struct ip_vs_conn *cp
 		return NULL;
 	}
 	fnat_seam_fill_flow(f, cp);
-	flow_set_options(f, svc);
+	fnat_flow_set_options(f, svc);
 	if (flow_start(pkt, f, svc))
 		return f;
 	fnat_flow_free(f);
@@ -99,13 +100,22 @@ static struct fnat_flow *flow_create(struct fnat_pkt *pkt, struct ip_vs_conn *cp
 }
 
 /*
- * A connection has lost its port to another one (port.c). A SYN or a datagram
- * may begin it anew; anything else has come too late.
+ * A connection without a port: it has lost it to another one (port.c), or another node's
+ * record of it was refused. A SYN may begin it anew, and so may a datagram; with a record,
+ * only once ip_vs has made a new connection of it. Anything else has come too late.
  */
-static bool flow_drop_lost(struct fnat_pkt *pkt, struct ip_vs_conn *cp, struct fnat_flow *f)
+static bool flow_begins_anew(struct fnat_pkt *pkt, struct ip_vs_conn *cp, struct fnat_flow *f)
 {
-	if (f->protocol == IPPROTO_TCP && !fnat_tcp_is_syn(pkt)) {
-		fnat_stat_inc(pkt->fn, drop_port_lost);
+	bool refused = f->sync_state == FNAT_SYNC_WAITING || f->sync_state == FNAT_SYNC_REFUSED;
+	bool tcp = f->protocol == IPPROTO_TCP;
+
+	if (refused && !tcp && f->sync_state == FNAT_SYNC_REFUSED)
+		fnat_seam_expire(cp);
+	if (tcp ? !fnat_tcp_is_syn(pkt) : refused) {
+		if (refused)
+			fnat_stat_inc(pkt->fn, drop_sync_refused);
+		else
+			fnat_stat_inc(pkt->fn, drop_port_lost);
 		return false;
 	}
 	fnat_seam_set_flow(cp, NULL);
@@ -113,29 +123,42 @@ static bool flow_drop_lost(struct fnat_pkt *pkt, struct ip_vs_conn *cp, struct f
 	return true;
 }
 
+/* A connection without a port gets one. NULL: dropped and counted. Under fnat_seam_lock(). */
+static struct fnat_flow *request_begins(struct fnat_pkt *pkt, struct ip_vs_conn *cp,
+					struct fnat_flow *f)
+{
+	if (f && !flow_begins_anew(pkt, cp, f))
+		return NULL;
+	if (!fnat_seam_is_bound(cp)) {
+		fnat_stat_inc(pkt->fn, drop_no_conn);
+		return NULL;
+	}
+	f = flow_create(pkt, cp);
+	if (!f) {
+		fnat_seam_expire(cp);	/* the next SYN is scheduled anew */
+		return NULL;
+	}
+	fnat_seam_announce(cp);
+	fnat_sync_publish(f);
+	fnat_seam_set_flow(cp, f);
+	return f;
+}
+
 /* The flow of the connection, made if need be. NULL: dropped and counted. */
 static struct fnat_flow *request_flow(struct fnat_pkt *pkt, struct ip_vs_conn *cp)
 {
 	struct fnat_flow *f = fnat_seam_flow(cp);
 
-	if (likely(f && READ_ONCE(f->port_state) != FNAT_PORT_NONE))
+	if (likely(f && READ_ONCE(f->port_state) != FNAT_PORT_NONE && !fnat_sync_is_news(f)))
 		return f;
 
 	fnat_seam_lock(cp);
-	f = fnat_seam_flow(cp);
-	if (f && READ_ONCE(f->port_state) == FNAT_PORT_NONE && !flow_drop_lost(pkt, cp, f)) {
-		fnat_seam_unlock(cp);
-		return NULL;
-	}
-	f = fnat_seam_flow(cp);
-	if (!f && !fnat_seam_is_bound(cp)) {
-		fnat_stat_inc(pkt->fn, drop_no_conn);
-	} else if (!f) {
-		f = flow_create(pkt, cp);
-		if (f)
-			fnat_seam_set_flow(cp, f);
-		else
-			fnat_seam_expire(cp);	/* the next SYN is scheduled anew */
+	f = fnat_sync_update(pkt->fn, cp);
+	if (IS_ERR(f)) {
+		fnat_stat_inc(pkt->fn, drop_nomem);
+		f = NULL;
+	} else if (!f || READ_ONCE(f->port_state) == FNAT_PORT_NONE) {
+		f = request_begins(pkt, cp, f);
 	}
 	fnat_seam_unlock(cp);
 	return f;
@@ -175,6 +198,7 @@ void fnat_after_packet(struct fnat_net *fn, struct fnat_flow *f, struct ip_vs_co
 {
 	enum fnat_port_state state = port_state(f, cp);
 
+	fnat_sync_packet(fn, f);
 	fnat_port_set_state(f, state);
 	fnat_seam_adjust_timeout(fn, cp, state, f->idle_timeout);
 }

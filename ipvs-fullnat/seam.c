@@ -25,6 +25,7 @@
 #include "reset.h"
 #include "route.h"
 #include "seam.h"
+#include "sync.h"
 #include "xmit.h"
 
 /* The protocols in whose connections we have a say. */
@@ -96,11 +97,26 @@ static void drop_flow(struct ip_vs_conn *cp)
 	spin_unlock_bh(&cp->lock);
 }
 
+/*
+ * The sync daemon sends the record (sync.h) of a connection with either of these flags.
+ * Nothing in ip_vs itself sets this one without the other: its FTP helper changes only
+ * what servers say. So a backup knows FULLNAT by it, even if nobody has declared the
+ * service there.
+ */
+#define FNAT_CONN_F_RECORD	IP_VS_CONN_F_IN_SEQ
+
+static bool conn_has_record(const struct ip_vs_conn *cp)
+{
+	return (cp->flags & IP_VS_CONN_F_SEQ_MASK) == FNAT_CONN_F_RECORD;
+}
+
 static bool conn_is_ours(const struct fnat_net *fn, const struct ip_vs_conn *cp)
 {
 	/* a template makes no packets; without a client port it is FTP data */
 	if (cp->flags & (IP_VS_CONN_F_TEMPLATE | IP_VS_CONN_F_NO_CPORT))
 		return false;
+	if (fnat_seam_is_synced(cp) && conn_has_record(cp))
+		return true;
 	switch (IP_VS_FWD_METHOD(cp)) {
 	case IP_VS_CONN_F_FULLNAT:
 		return true;
@@ -160,7 +176,7 @@ static int stock_app_conn_bind(struct ip_vs_conn *cp)
  */
 static int fullnat_app_conn_bind(struct ip_vs_conn *cp)
 {
-	const struct fnat_net *fn = fnat_net(cp->ipvs->net);
+	struct fnat_net *fn = fnat_net(cp->ipvs->net);
 
 	if (!conn_is_ours(fn, cp)) {
 		drop_flow(cp);
@@ -173,8 +189,10 @@ static int fullnat_app_conn_bind(struct ip_vs_conn *cp)
 	}
 	/* In doubt no transmitter, which is an RST, but never plain NAT. */
 	cp->packet_xmit = NULL;
-	if (!try_module_get(THIS_MODULE))
+	if (!try_module_get(THIS_MODULE)) {
+		drop_flow(cp);
 		return 0;
+	}
 	/*
 	 * ip_vs_try_bind_dest() gets here with a connection that is hashed:
 	 * its method must stay what it is.
@@ -185,20 +203,37 @@ static int fullnat_app_conn_bind(struct ip_vs_conn *cp)
 	cp->packet_xmit = fullnat_xmit;
 	atomic_inc(&fullnat_inc.usecnt);
 	cp->app = &fullnat_inc;
+	if (fnat_seam_is_synced(cp))
+		fnat_sync_expect(fn, cp);
 	return 0;
 }
 
-/* Not in a namespace that goes away: it has no devices any more. */
+/*
+ * Not in a namespace that goes away: it has no devices any more. Nor where another node
+ * may have the connection: it is alive there while here its time is up.
+ */
+static bool may_reset(const struct fnat_net *fn, const struct fnat_flow *f)
+{
+	return !READ_ONCE(fn->exiting) && READ_ONCE(fn->sysctl.expire_rst) &&
+	       f->sync_state != FNAT_SYNC_STANDBY &&
+	       !(f->tcp.unknown & (FNAT_TCP_NO_CLIENT_ACK | FNAT_TCP_NO_SEQ_END)) &&
+	       fnat_laddr_is_local(fn, f->portmap->key.laddr);
+}
+
 static void flow_time_is_up(struct fnat_net *fn, const struct fnat_flow *f)
 {
 	enum fnat_port_state state = READ_ONCE(f->port_state);
 
-	if (READ_ONCE(fn->exiting) || !READ_ONCE(fn->sysctl.expire_rst))
+	if (state != FNAT_PORT_OPEN && state != FNAT_PORT_HALF_OPEN)
 		return;
-	if (state == FNAT_PORT_OPEN)
-		fnat_reset_flow(fn, f);
-	else if (state == FNAT_PORT_HALF_OPEN)
-		fnat_reset_half_open(fn, f);
+	rcu_read_lock();
+	if (may_reset(fn, f)) {
+		if (state == FNAT_PORT_OPEN)
+			fnat_reset_flow(fn, f);
+		else
+			fnat_reset_half_open(fn, f);
+	}
+	rcu_read_unlock();
 }
 
 /*
@@ -251,7 +286,12 @@ void fnat_seam_fill_flow(struct fnat_flow *f, struct ip_vs_conn *cp)
 	f->cport = cp->cport;
 	f->vport = cp->vport;
 	f->dport = cp->dport;
-	/* FULLNAT needs no conntrack: see the early hook */
+	fnat_seam_untrack(cp);
+}
+
+/* FULLNAT needs no conntrack: see the early hook. Under fnat_seam_lock(). */
+void fnat_seam_untrack(struct ip_vs_conn *cp)
+{
 	cp->flags &= ~IP_VS_CONN_F_NFCT;
 }
 
@@ -384,6 +424,91 @@ bool fnat_seam_get(struct ip_vs_conn *cp)
 void fnat_seam_put_rearm(struct ip_vs_conn *cp)
 {
 	ip_vs_conn_put(cp);
+}
+
+/* Puts the reference and leaves the timer as it is. */
+void fnat_seam_put(struct ip_vs_conn *cp)
+{
+	__ip_vs_conn_put(cp);
+}
+
+/* Does the namespace listen to what other nodes tell of their connections? */
+bool fnat_seam_is_backup(const struct fnat_net *fn)
+{
+	const struct netns_ipvs *ipvs = net_ipvs(fn->net);
+
+	return READ_ONCE(ipvs->sync_state) & IP_VS_STATE_BACKUP;
+}
+
+/* Has another node told of the connection first? */
+bool fnat_seam_is_synced(const struct ip_vs_conn *cp)
+{
+	return cp->flags & IP_VS_CONN_F_SYNC;
+}
+
+/* Of one that is synced: ip_vs starts the timer after it has copied the record. */
+bool fnat_seam_is_complete(const struct ip_vs_conn *cp)
+{
+	return timer_pending(&cp->timer);
+}
+
+/* From now on the sync daemon sends the record along. Under fnat_seam_lock(). */
+void fnat_seam_announce(struct ip_vs_conn *cp)
+{
+	cp->flags |= FNAT_CONN_F_RECORD;
+}
+
+/*
+ * ip_vs sends these as they are and keeps them as they come, with other connections' it
+ * corrects sequence numbers in the transmitter for NAT, which ours never meet. The sync
+ * daemon locks nothing here: a record has a hash.
+ */
+void fnat_seam_get_record(const struct ip_vs_conn *cp, struct fnat_record *rec)
+{
+	rec->word[0] = READ_ONCE(cp->in_seq.init_seq);
+	rec->word[1] = READ_ONCE(cp->in_seq.delta);
+	rec->word[2] = READ_ONCE(cp->in_seq.previous_delta);
+	rec->word[3] = READ_ONCE(cp->out_seq.init_seq);
+	rec->word[4] = READ_ONCE(cp->out_seq.delta);
+	rec->word[5] = READ_ONCE(cp->out_seq.previous_delta);
+}
+
+void fnat_seam_set_record(struct ip_vs_conn *cp, const struct fnat_record *rec)
+{
+	WRITE_ONCE(cp->in_seq.init_seq, rec->word[0]);
+	WRITE_ONCE(cp->in_seq.delta, rec->word[1]);
+	WRITE_ONCE(cp->in_seq.previous_delta, rec->word[2]);
+	WRITE_ONCE(cp->out_seq.init_seq, rec->word[3]);
+	WRITE_ONCE(cp->out_seq.delta, rec->word[4]);
+	WRITE_ONCE(cp->out_seq.previous_delta, rec->word[5]);
+}
+
+/* The first word alone. */
+u32 fnat_seam_record_hash(const struct ip_vs_conn *cp)
+{
+	return READ_ONCE(cp->in_seq.init_seq);
+}
+
+/*
+ * A connection that was synced before this node knew its server, and got it later, is
+ * hashed as masquerading, and its method must stay what it is: ip_vs does not find it by
+ * what we send to its client, nor asks our transmitter about ICMP.
+ */
+bool fnat_seam_misses_replies(const struct ip_vs_conn *cp)
+{
+	return IP_VS_FWD_METHOD(cp) == IP_VS_CONN_F_MASQ;
+}
+
+/* For a reply of such a connection, what ip_vs_out() would have done. Softirq. */
+void fnat_seam_reply_state(struct ip_vs_conn *cp, const struct sk_buff *skb, unsigned int thoff)
+{
+	struct ip_vs_proto_data *pd = ip_vs_proto_data_get(cp->ipvs, cp->protocol);
+
+#ifdef FNAT_HAVE_STATE_IPH_LEN
+	pd->pp->state_transition(cp, IP_VS_DIR_OUTPUT, skb, pd, thoff);
+#else
+	pd->pp->state_transition(cp, IP_VS_DIR_OUTPUT, skb, pd);
+#endif
 }
 
 static void net_exit_protocols(struct netns_ipvs *ipvs, unsigned int count)

@@ -43,4 +43,19 @@ bool fnat_seam_get(struct ip_vs_conn *cp);
 void fnat_seam_put_rearm(struct ip_vs_conn *cp);
 bool fnat_seam_state_is_steady(const struct ip_vs_conn *cp);
 
+/* sync.c asks these. */
+struct fnat_record;
+
+bool fnat_seam_is_backup(const struct fnat_net *fn);
+bool fnat_seam_is_synced(const struct ip_vs_conn *cp);
+bool fnat_seam_is_complete(const struct ip_vs_conn *cp);
+void fnat_seam_untrack(struct ip_vs_conn *cp);
+void fnat_seam_announce(struct ip_vs_conn *cp);
+u32 fnat_seam_record_hash(const struct ip_vs_conn *cp);
+void fnat_seam_get_record(const struct ip_vs_conn *cp, struct fnat_record *rec);
+void fnat_seam_set_record(struct ip_vs_conn *cp, const struct fnat_record *rec);
+void fnat_seam_put(struct ip_vs_conn *cp);
+bool fnat_seam_misses_replies(const struct ip_vs_conn *cp);
+void fnat_seam_reply_state(struct ip_vs_conn *cp, const struct sk_buff *skb, unsigned int thoff);
+
 #endif

@@ -191,7 +191,7 @@ def one_list(t, family, host, blob, size):
     before = t.lb.fullnat_stats()['toa_gso']
     capture = t.rs1.capture(snaplen=65535)
     peer = RawTcp(host, family.vip, 8000).connect(SYN_OPTIONS, TS)
-    with trace.Calls('__pskb_pull_tail', 'delta=%si:s32', 'delta > 1500') as calls:
+    with trace.Calls('__pskb_pull_tail', 'delta=%si:s32', 'delta > 1000') as calls:
         in_segments(peer, blob, size)
         wanted = answer_to(blob, peer.own)
         equal(peer.read(len(wanted)), wanted, 'answer')
