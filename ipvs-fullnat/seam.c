@@ -80,6 +80,15 @@ struct fnat_service *fnat_seam_service(const struct fnat_net *fn, const struct i
 	return fnat_service_get(fn, &key);
 }
 
+static bool is_hashed(const struct ip_vs_conn *cp)
+{
+#ifdef FNAT_HAVE_CONN_HNODE
+	return !hlist_bl_unhashed(&cp->hn0.node);
+#else
+	return !hlist_unhashed(&cp->c_list);
+#endif
+}
+
 /*
  * A destination that came late (ip_vs_try_bind_dest()) may make the connection another
  * module's or plain NAT's: nobody would end its flow then. What else can be there is a
@@ -87,7 +96,7 @@ struct fnat_service *fnat_seam_service(const struct fnat_net *fn, const struct i
  */
 static void drop_flow(struct ip_vs_conn *cp)
 {
-	if (likely(hlist_unhashed(&cp->c_list)))
+	if (likely(!is_hashed(cp)))
 		return;
 	spin_lock_bh(&cp->lock);
 	if ((unsigned long)cp->app_data >= PAGE_SIZE) {
@@ -197,7 +206,7 @@ static int fullnat_app_conn_bind(struct ip_vs_conn *cp)
 	 * ip_vs_try_bind_dest() gets here with a connection that is hashed:
 	 * its method must stay what it is.
 	 */
-	if (hlist_unhashed(&cp->c_list))
+	if (!is_hashed(cp))
 		cp->flags = (cp->flags & ~(IP_VS_CONN_F_FWD_MASK | IP_VS_CONN_F_NOOUTPUT)) |
 			    IP_VS_CONN_F_FULLNAT;
 	cp->packet_xmit = fullnat_xmit;
