@@ -49,6 +49,16 @@ tools: deps-build
 	@$(MAKE) -C lab/fuzz BUILD=$(BUILD)/fuzz
 .PHONY: tools
 
+## matrix: builds the modules for KERNELS and the newest kernel there is; a table
+matrix: deps-build deps-package
+	@lab/matrix $(KERNELS) newest
+.PHONY: matrix
+
+## deb: the Debian packages, in build/deb
+deb: deps-build deps-package
+	@packaging/build
+.PHONY: deb
+
 ## install: modules, tool, examples; what ROLE=lb or ROLE=rs needs (KERNEL, DESTDIR)
 install:
 	@ROLE='$(ROLE)' $(if $(filter file,$(origin KERNEL)),,KERNEL_RELEASE="$$(lab/kernel release '$(KERNEL)')") \
@@ -70,6 +80,11 @@ check: deps
 check-long: deps
 	@lab/check --long $(KERNELS)
 .PHONY: check-long
+
+## check-packages: apt, DKMS and systemd with our packages, in machines of KERNELS (long)
+check-packages: deps
+	@lab/check --packages $(KERNELS)
+.PHONY: check-packages
 
 ## check-debug: the scenarios on the debug kernel, and failing allocations (LONG=1: @long)
 check-debug: deps deps-debug

@@ -223,5 +223,5 @@ module_exit(fnat_exit);
 
 MODULE_DESCRIPTION("FULLNAT forwarding for IPVS, with the client's address in a TCP option (TOA)");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("0.1.0");
+MODULE_VERSION(FNAT_VERSION);
 MODULE_ALIAS_GENL_FAMILY(FULLNAT_GENL_NAME);

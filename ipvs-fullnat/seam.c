@@ -105,6 +105,15 @@ const char *fnat_seam_state(const struct ip_vs_conn *cp, unsigned int *expires)
 	return pp && pp->state_name ? pp->state_name(READ_ONCE(cp->state)) : "NONE";
 }
 
+static bool is_hashed(const struct ip_vs_conn *cp)
+{
+#ifdef FNAT_HAVE_CONN_HNODE
+	return !hlist_bl_unhashed(&cp->hn0.node);
+#else
+	return !hlist_unhashed(&cp->c_list);
+#endif
+}
+
 /*
  * A destination that came late (ip_vs_try_bind_dest()) may make the connection another
  * module's or plain NAT's: nobody would end its flow then. What else can be there is a
@@ -112,7 +121,7 @@ const char *fnat_seam_state(const struct ip_vs_conn *cp, unsigned int *expires)
  */
 static void drop_flow(struct ip_vs_conn *cp)
 {
-	if (likely(hlist_unhashed(&cp->c_list)))
+	if (likely(!is_hashed(cp)))
 		return;
 	spin_lock_bh(&cp->lock);
 	if ((unsigned long)cp->app_data >= PAGE_SIZE) {
@@ -222,7 +231,7 @@ static int fullnat_app_conn_bind(struct ip_vs_conn *cp)
 	 * ip_vs_try_bind_dest() gets here with a connection that is hashed:
 	 * its method must stay what it is.
 	 */
-	if (hlist_unhashed(&cp->c_list))
+	if (!is_hashed(cp))
 		cp->flags = (cp->flags & ~(IP_VS_CONN_F_FWD_MASK | IP_VS_CONN_F_NOOUTPUT)) |
 			    IP_VS_CONN_F_FULLNAT;
 	cp->packet_xmit = fullnat_xmit;

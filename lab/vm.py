@@ -194,10 +194,11 @@ class Nic:
 class Vm:
     """One guest. icount: its one processor is emulated, and its clock counts instructions: a
     nanosecond is one instruction. systemd: that is its init, and starts what is enabled in
-    rootfs(), which is copied over the guest's root at each boot."""
+    rootfs(), which is copied over the guest's root at each boot. disk: a file with an ext4, which
+    has what the guest writes and so lets it boot again as it was."""
 
     def __init__(self, run, name, *, nics=(), memory=512, cpus=1, console=False, icount=False,
-                 systemd=False):
+                 systemd=False, disk=None):
         self.owner = run
         self.name = name
         self.nics = nics
@@ -206,6 +207,7 @@ class Vm:
         self.with_console = console
         self.icount = icount
         self.systemd = systemd
+        self.disk = disk
         self.directory = os.path.join(run.directory, name)
         self.console_path = os.path.join(run.directory, f'{name}.console')
         self.process = None
@@ -240,6 +242,8 @@ class Vm:
             append.append('lab.shell')
         if self.systemd:
             append += ['lab.systemd', 'systemd.getty_auto=no', 'systemd.show_status=no']
+        if self.disk:
+            append.append('lab.disk')
         accel = list(TCG if self.icount else run.accelerator)
         if self.icount:
             accel += ['-icount', 'shift=0,sleep=off']
@@ -268,6 +272,9 @@ class Vm:
             command += ['-fsdev', f'local,id={tag},path={path},security_model=none,'
                                   f'multidevs=remap{flags}',
                         '-device', f'virtio-9p-pci,fsdev={tag},mount_tag={tag}']
+        if self.disk:
+            command += ['-drive', f'file={self.disk.replace(",", ",,")},format=raw,if=none,id=disk',
+                        '-device', 'virtio-blk-pci,drive=disk']
         for index, nic in enumerate(self.nics):
             wire = nic.network
             command += ['-netdev', f'socket,id=net{index},mcast={wire.group}:{wire.port},'
@@ -462,6 +469,18 @@ class Vm:
         self.process.kill()
         self._close()
 
+    def reboot(self, timeout=300):
+        """The guest's systemd shuts it down; then it is started again."""
+        self.spawn('systemctl reboot')
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            raise LabError(f'{self.name}: still up {timeout} s after "systemctl reboot"; '
+                           f'{self.last_words()}') from error
+        self._close()
+        self.start()
+        self.wait_ready(timeout)
+
     def _close(self):
         """QEMU has ended or is about to."""
         self.process.wait()
@@ -488,9 +507,11 @@ class Vm:
 class Run:
     """A set of guests that are up together, and the directory of their traces."""
 
-    def __init__(self, kernel, name):
+    def __init__(self, kernel, name, *, root='', bare=False):
+        """root: which one of lab/root; bare: without our modules and tools."""
         self.kernel = Kernel.get(kernel)
-        self.root = script('root')
+        self.root = script('root', *root.split())
+        self.bare = bare
         self.accelerator = accelerator(self.kernel)
         stamp = time.strftime('%Y%m%d-%H%M%S')
         self.directory = os.path.join(BUILD, 'lab', f'{stamp}-{name}-{os.getpid()}')
@@ -526,7 +547,8 @@ class Run:
         updates = os.path.join(tree, 'updates')
         os.makedirs(updates)
         for module in glob.glob(f'{BUILD}/{self.kernel.release}/*.ko'):
-            shutil.copy(module, updates)
+            if not self.bare:
+                shutil.copy(module, updates)
         for name in os.listdir(self.kernel.modules):
             if name == 'kernel' or name in ('modules.order', 'modules.builtin',
                                             'modules.builtin.modinfo'):
@@ -539,7 +561,8 @@ class Run:
                 os.unlink(os.path.join(tree, name))
         os.rename(tree, os.path.join(self.share, 'modules'))
         shutil.rmtree(os.path.join(self.share, 'lib'))
-        self._snapshot_tools()
+        if not self.bare:
+            self._snapshot_tools()
 
     def _snapshot_tools(self):
         """Our programs, for the guests' /usr/local/sbin."""
