@@ -118,7 +118,7 @@ def says(sender, receiver, word):
 def check_nothing_lost(cluster, *, resets=0):
     """No node has dropped anything, nobody was reset."""
     for node in cluster.nodes:
-        equal(observe.drops(node.host), {}, f'drops of {node.host}')
+        equal(node.drops(), {}, f'drops of {node.host}')
     for host in (cluster.t.client, cluster.t.rs1):
         equal(observe.tcp_counters(host)['EstabResets'], resets, f'EstabResets of {host}')
 

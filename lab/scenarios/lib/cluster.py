@@ -12,7 +12,7 @@ import struct
 import pcap
 
 from . import basics
-from .observe import laddr
+from .observe import drops, laddr
 from .rawtcp import device_mac
 from .topology import FAMILIES, V4, Host, address_port
 
@@ -47,6 +47,7 @@ class Node:
     def __init__(self, host, number):
         self.host = host
         self.number = number
+        self.was_off = False
         self.power_on()
 
     @staticmethod
@@ -68,6 +69,7 @@ class Node:
 
     def power_off(self):
         """Nothing comes, nothing goes."""
+        self.was_off = True
         self.host.batch(['link set outer down', 'link set inner down'])
 
     def take(self):
@@ -91,6 +93,13 @@ class Node:
     def stat(self, name):
         """One of FULLNAT's counters."""
         return self.host.fullnat_stats()[name]
+
+    def drops(self):
+        """What it dropped, without the packets that were inside when its links went."""
+        found = drops(self.host)
+        if self.was_off:
+            found.pop('drop_no_route', None)
+        return found
 
     def held(self, family):
         """Ports of the LIP that are held here."""
