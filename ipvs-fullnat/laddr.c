@@ -123,7 +123,8 @@ void fnat_laddr_put(struct fnat_laddr *laddr)
 {
 	if (!refcount_dec_and_test(&laddr->refcnt))
 		return;
-	fnat_secret_put(rcu_dereference_protected(laddr->secret, true));
+	fnat_secret_put(rcu_dereference_protected(laddr->secret,
+						  !refcount_read(&laddr->refcnt)));
 	kfree_rcu(laddr, rcu);
 }
 

@@ -25,6 +25,13 @@
 
 unsigned int fnat_net_id;
 
+static void drop_secret(struct fnat_net *fn)
+{
+	mutex_lock(&fn->lock);
+	fnat_secret_put(rcu_replace_pointer(fn->secret, NULL, lockdep_is_held(&fn->lock)));
+	mutex_unlock(&fn->lock);
+}
+
 static int __net_init fnat_net_init(struct net *net)
 {
 	struct fnat_net *fn = fnat_net(net);
@@ -67,7 +74,7 @@ err_proc:
 err_sysctl:
 	free_percpu(fn->stats);
 err_stats:
-	fnat_secret_put(rcu_dereference_protected(fn->secret, true));
+	drop_secret(fn);
 	return err;
 }
 
@@ -89,7 +96,7 @@ static void __net_exit fnat_net_exit(struct net *net)
 	fnat_proc_net_exit(fn);
 	fnat_sysctl_net_exit(fn);
 	free_percpu(fn->stats);
-	fnat_secret_put(rcu_dereference_protected(fn->secret, true));
+	drop_secret(fn);
 }
 
 static struct pernet_operations fnat_net_ops = {

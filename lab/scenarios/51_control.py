@@ -1,6 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0
 """The control plane beyond declarations: the scheduler "fullnat", default entries, the
 cluster's secret, connections that are listed and ended, and the family under random messages.
+
+Seen failing, each with the module as it was before:
+
+  a flow of the former clock raised the marks of the new one: secret (one run of two)
+  who goes on after the end was not answered: kill_v4, kill_v6 (the client was not reset)
+
+Not seen failing yet: the others. Mutations for them, one line each: has_port() always
+  true (exhausted_server_is_passed_over), no work in fullnat_done_service() (door), no test of
+  IP_VS_SVC_F_ONEPACKET (door_refusals), fnat_service_default() NULL (default_entry), no
+  FULLNAT_PREFIXES_MAX (default_entry_refusals), DUMP_BUCKET raised although the bucket did not fit
+  (dump_while_others_come_and_go), the port ignored in end_is() (connections), the sysctl ignored
+  in end_one_conn() (kill_without_reset), dump_draining() empty (drain), zero_service() empty
+  (zero), fnat_net_changed() empty (dump_is_consistent), GENL_ADMIN_PERM (user_namespace),
+  another errno for any refusal (random_messages).
 """
 import concurrent.futures
 import contextlib
@@ -564,7 +578,7 @@ def test_drain(t):
         socks[0].sendall(b'more')
         check(socks[0].recv(100), 'a connection has ended with the last address')
         equal(t.lb.run(f'ipvsadm --kill -z {family.lip}').out, '3 connections ended\n', '--kill')
-    equal(drained(link).get(family.lip), None, 'draining at last')
+        until(lambda: family.lip not in drained(link), what='it is drained')
 
 
 def test_zero(t):

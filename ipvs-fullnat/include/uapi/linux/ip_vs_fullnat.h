@@ -39,7 +39,8 @@
  *                               it once, whatever comes and goes meanwhile
  *   FULLNAT_CMD_DEL_CONN        end connections: both sides of an open TCP
  *                               connection are reset, unless the sysctl
- *                               fullnat_expire_rst is 0
+ *                               fullnat_expire_rst is 0. Others can have its
+ *                               local port at once
  *     FULLNAT_A_SERVICE ?       nest: the key; only connections of this service
  *                               (of those whose VIP is in the prefix, if it is a
  *                               default entry)
