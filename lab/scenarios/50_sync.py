@@ -17,7 +17,7 @@ from lib.traffic import greeted
 from lib.udp import UdpServer, ask_udp, udp_socket
 
 PORT = 8000
-IDLE = round(2 * basics.SCALE)
+IDLE = round(4 * basics.SCALE)
 TCP_DEFER_ACCEPT = 9
 BLOCK = random.Random(1).randbytes(1 << 16)
 
@@ -260,11 +260,44 @@ def test_port_reused(t, family):
     check_nothing_lost(cluster)
 
 
+class Chat:
+    """The client says something again and again, until it is stopped."""
+
+    def __init__(self, sock, server):
+        self.over = threading.Event()
+        self.error = None
+        self.thread = threading.Thread(target=self._talk, args=(sock, server), daemon=True)
+        self.thread.start()
+
+    def _talk(self, sock, server):
+        try:
+            while not self.over.wait(IDLE / 20):
+                says(sock, server, b'alive')
+        except (OSError, Failure) as error:
+            self.error = error
+
+    def stop(self):
+        """It went well?"""
+        self.over.set()
+        self.thread.join(60)
+        equal(self.error, None, 'what ended the connection')
+
+
+def idle_pair(t, family):
+    """A cluster whose connections are told of once, and end when they are idle."""
+    cluster = Cluster(t)
+    cluster.start_daemons(sync_refresh_period=0)
+    cluster.fullnat(PORT, family=family, servers=(family.rs1,),
+                    service_options=f'--conn-timeout {IDLE}')
+    return cluster
+
+
 def chat_until(cluster, servers, sock, gone):
     """A connection is used until the node `gone` has forgotten it. Nobody is reset."""
     family = V6 if sock.family == socket.AF_INET6 else V4
-    until(lambda: says(sock, servers.end_of(sock), b'alive') or not gone.held(family), 60,
-          f'the connection ends at {gone.host}')
+    chat = Chat(sock, servers.end_of(sock))
+    until(lambda: not gone.held(family), 60, f'the connection ends at {gone.host}')
+    chat.stop()
     equal([node.stat('expire_rst') for node in cluster.nodes], [0, 0], 'expire_rst')
     says(servers.end_of(sock), sock, b'alive')
     says(sock, servers.end_of(sock), b'alive')
@@ -273,7 +306,7 @@ def chat_until(cluster, servers, sock, gone):
 @each(FAMILIES)
 def test_backup_expires(t, family):
     """A connection whose time is up at the backup lives on at the active LB."""
-    cluster = pair(t, family, service_options=f'--conn-timeout {IDLE}')
+    cluster = idle_pair(t, family)
     servers = Servers(t.rs1, family)
     sock, = connect(t, family)
     cluster.synced(1)
@@ -283,7 +316,7 @@ def test_backup_expires(t, family):
 @each(FAMILIES)
 def test_former_expires(t, family):
     """A connection that has moved lives on when its time is up where it was."""
-    cluster = pair(t, family, service_options=f'--conn-timeout {IDLE}')
+    cluster = idle_pair(t, family)
     servers = Servers(t.rs1, family)
     sock, = connect(t, family)
     cluster.synced(1)
