@@ -140,7 +140,7 @@ struct fnat_flow {
 	u32 record;			/* first word of its record in the connection */
 	union {				/* each comes after the one before */
 		struct list_head sync_list;	/* sync_lock; FNAT_SYNC_WAITING */
-		struct list_head port_list;	/* portmap lock; while it has a port: by port_state */
+		struct list_head port_list;	/* portmap lock; with a port, by port_state */
 		struct rcu_head rcu;
 	};
 };

@@ -242,7 +242,8 @@ static int flow_claim(struct fnat_net *fn, struct fnat_flow *f, const struct fna
 			f->tcp.secret_gen = fnat_clock_gen(f->portmap);
 		return 0;
 	}
-	return err == -EADDRINUSE ? FNAT_DROP(sync_refused_conflict) : FNAT_DROP(sync_refused_nomem);
+	return err == -EADDRINUSE ? FNAT_DROP(sync_refused_conflict) :
+				    FNAT_DROP(sync_refused_nomem);
 }
 
 /*
