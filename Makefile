@@ -101,6 +101,11 @@ scenarios: deps-build deps-lab modules tools
 	@lab/run-scenarios $(KERNEL) '$(ONLY)'
 .PHONY: scenarios
 
+## cluster: keepalived on two load balancers with systemd (ONLY=pattern, LONG=1)
+cluster: deps-build deps-lab modules tools
+	@LAB_LONG=$(LONG) lab/run-cluster $(KERNEL) '$(ONLY)'
+.PHONY: cluster
+
 ## fuzz-packets: mutated packets through the LB, from live connections (COUNT, SEED)
 fuzz-packets: deps-build deps-lab modules tools
 	@LAB_LONG=1 LAB_FUZZ_COUNT=$(COUNT) LAB_FUZZ_SEED=$(SEED) \

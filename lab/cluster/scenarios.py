@@ -263,18 +263,18 @@ def _over(c, title, act, to):
 
 
 @long
-@each(['keepalived stopped', 'power off', 'outer cut', 'inner cut'])
+@each(['stopped', 'power_off', 'outer_cut', 'inner_cut'])
 def test_failover(c, how):
     """200 connections of all kinds go on at the other node, and 2 000 new ones succeed there on
     their first SYN."""
     c.settle()
     _open(c, KINDS)
-    act = {'keepalived stopped': lambda: c.lb1.run('systemctl stop keepalived'),
-           'power off': c.lb1.machine.power_off,
-           'outer cut': lambda: c.lb1.machine.set_link('outer', False),
-           'inner cut': lambda: c.lb1.machine.set_link('inner', False)}[how]
+    act = {'stopped': lambda: c.lb1.run('systemctl stop keepalived'),
+           'power_off': c.lb1.machine.power_off,
+           'outer_cut': lambda: c.lb1.machine.set_link('outer', False),
+           'inner_cut': lambda: c.lb1.machine.set_link('inner', False)}[how]
     try:
-        lost = _over(c, how, act, c.lb2)
+        lost = _over(c, how.replace('_', ' '), act, c.lb2)
         began = time.monotonic()
         result = c.world('connect', address=VIP, count=NEW, timeout=60)
         print(f'# {NEW} new connections after it in {time.monotonic() - began:.0f} s: {result}')
