@@ -5,7 +5,7 @@ import time
 
 import machines
 from lib.basics import check, each, equal, long, until
-from machines import VIP, example
+from machines import VIP, VIP_V6, example
 
 NEW_VIP = '203.0.113.81'
 # the module of a build for another kernel: what DKMS leaves when it fails is no module, or this
@@ -68,7 +68,7 @@ def test_reload(c):
     for node in c.nodes:
         node.machine.write('/etc/ipvs-fullnat/rules', rules + f'-E -t {NEW_VIP}:80 --fullnat\n')
         node.machine.write('/etc/keepalived/keepalived.conf', config.replace(
-            f'{VIP}/32 dev outer', f'{VIP}/32 dev outer\n        {NEW_VIP}/32 dev outer')
+            f'{VIP_V6}/128 dev outer', f'{VIP_V6}/128 dev outer\n        {NEW_VIP}/32 dev outer')
             + config[config.index(f'virtual_server {VIP} 80'):config.index(
                 '# Connected to from')].replace(VIP, NEW_VIP))
         node.run('systemctl reload keepalived')
@@ -224,7 +224,7 @@ REPORT = '# {:14} {:>11} {:>6} {:>14} {:>14}  {}'
 
 def _open(c, kinds):
     """Connections of all kinds, which the backup knows."""
-    c.world('open', vip=VIP, vip_v6=machines.VIP_V6, counts=kinds)
+    c.world('open', vip=VIP, vip_v6=VIP_V6, counts=kinds)
     c.world('settle', seconds=3, timeout=120)
     _await_synced(c, sum(kinds.values()))
 
@@ -295,7 +295,7 @@ def test_fail_back(c):
     try:
         lost = _over(c, 'to lb2', lambda: c.lb1.run('systemctl stop keepalived'), c.lb2)
         equal(lost, {}, 'connections lost on the way to lb2')
-        c.world('open', vip=VIP, vip_v6=machines.VIP_V6, counts={'echo': 20})
+        c.world('open', vip=VIP, vip_v6=VIP_V6, counts={'echo': 20})
         c.lb1.run('systemctl start keepalived')
         until(lambda: c.lb1.vrrp() == 'BACKUP', 60, 'lb1 is backup')
         c.world('settle', seconds=3, timeout=120)
