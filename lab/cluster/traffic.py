@@ -206,13 +206,7 @@ class Traffic:
             writer.write(b'line\n')
             await reader.readexactly(5)
             flow.progress()
-            waiting = asyncio.ensure_future(flow.ask.wait())
-            closed = asyncio.ensure_future(reader.readexactly(1))
-            await asyncio.wait({waiting, closed}, return_when=asyncio.FIRST_COMPLETED)
-            if closed.done():
-                closed.result()
-            closed.cancel()
-            await asyncio.wait({closed})
+            await flow.ask.wait()
             flow.ask.clear()
 
     async def run_ssh(self, flow):
