@@ -50,7 +50,8 @@ def test_example(t, name):
     try:
         for node in ('lb1', 'lb2'):
             run(['hostname', node])
-            done = t.lb.run(f'keepalived -t -f {path}/keepalived.conf')
+            # With a MISC_CHECK 2.2.7 ends its test by a SIGTERM to its own group
+            done = t.lb.run(f"trap '' TERM; keepalived -t -f {path}/keepalived.conf")
             equal(done.text, '', 'keepalived says')
     finally:
         run(['hostname', before])
@@ -72,9 +73,10 @@ def test_rules_load(t):
     rules(t, RULES)
     before = saved(t)
     equal(before, ['-P -z 10.0.0.100-10.0.0.103:10000-65535',
-                   '-P -z [fd00::100-fd00::101]:10000-65535', '-E -f 7 -6 --fullnat',
+                   '-P -z [fd00::100-fd00::101]:10000-65535',
                    '-E -t 203.0.113.80:80 --fullnat',
-                   '-E -t 203.0.113.80:8000 --fullnat --toa 254'], 'ipvsadm -S')
+                   '-E -t 203.0.113.80:8000 --fullnat --toa 254', '-E -f 7 -6 --fullnat'],
+          'ipvsadm -S')
     rules(t, RULES)
     equal(saved(t), before, 'the second time')
     t.lb.run('/usr/sbin/ipvsadm -A -t 203.0.113.80:80 -s rr')
@@ -200,8 +202,8 @@ def test_check_from_lip(t, family):
     check(done.rc == 1 and '404' in done.err, f'404: {done.text}')
     done = t.lb.run(f'{command} --ports 20000-30000 {target}', check=False)
     check(done.rc == 1 and 'timed out' in done.err, f'from a port of FULLNAT: {done.text}')
-    t.rs1.nft(f'table {family.nft} f {{ chain i {{ type filter hook input priority 0; '
-              f'{family.nft} saddr {family.lip} drop; }} }}')
+    t.rs1.nft(f'table {family.nft} f {{ chain i {{ type filter hook input priority 0\n'
+              f'{family.nft} saddr {family.lip} drop\n}} }}')
     check(t.lb.run(f'{command} {target}', check=False).rc == 1, 'a firewall was not seen')
     absent = f'{family.lip2} {family.rs1} 80'
     t.lb.run(f'{command} {absent}')
