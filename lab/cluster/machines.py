@@ -110,6 +110,13 @@ class Node:
         """Has it none of them?"""
         return not {VIP, VIP_V6, *LIPS} & self.addresses()
 
+    def has_servers(self):
+        """Are all real servers of the example there, and up?"""
+        lines = [line for line in self.run('ipvsadm -Sn').out.splitlines()
+                 if line.startswith('-a')]
+        return (len(lines) == example('keepalived.conf').count('real_server ') and
+                not any(line.endswith(' -w 0') for line in lines))
+
     def state(self, unit):
         """active, inactive, failed..."""
         return self.run(['systemctl', 'is-active', unit], check=False).out.strip()
@@ -216,6 +223,8 @@ class Cluster:
         if not master.is_master():
             other.run('systemctl restart keepalived')
         self.await_master(master)
+        for node in self.nodes:
+            basics.until(node.has_servers, 90, f'{node.name}: all real servers are up')
 
     def ask_all(self):
         """Whole requests by IPv4 and IPv6, HTTP and another TCP service, answered with the

@@ -53,7 +53,7 @@ def test_checks(c):
     c.world('stop_server', name='rs1', is_back=True)
     until(lambda: weight('10.0.0.11', 80) == 1, 60, 'rs1 is in again')
     c.world('firewall', name='rs2', rules='table ip f { chain i { type filter hook input '
-            'priority 0\nip saddr 10.0.0.100-10.0.0.101 drop\n} }')
+            'priority 0\nip saddr 10.0.0.100-10.0.0.101 drop\n}\n}\n')
     until(lambda: weight('10.0.0.12', 8000) == 0, 90, 'rs2 is out of the service with the LIP check')
     equal(weight('10.0.0.12', 80), 1, 'weight of rs2 in the HTTP service')
     c.world('firewall', name='rs2')

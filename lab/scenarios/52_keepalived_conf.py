@@ -203,7 +203,7 @@ def test_check_from_lip(t, family):
     done = t.lb.run(f'{command} --ports 20000-30000 {target}', check=False)
     check(done.rc == 1 and 'timed out' in done.err, f'from a port of FULLNAT: {done.text}')
     t.rs1.nft(f'table {family.nft} f {{ chain i {{ type filter hook input priority 0\n'
-              f'{family.nft} saddr {family.lip} drop\n}} }}')
+              f'{family.nft} saddr {family.lip} drop\n}}\n}}\n')
     check(t.lb.run(f'{command} {target}', check=False).rc == 1, 'a firewall was not seen')
     absent = f'{family.lip2} {family.rs1} 80'
     t.lb.run(f'{command} {absent}')
