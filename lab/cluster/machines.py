@@ -34,6 +34,7 @@ ExecStart=/bin/sh -ec '\\
 [Install]
 WantedBy=multi-user.target
 '''
+ORDER_LIMIT = 300   # seconds for what the world is told to do
 QUIET_BOOT = 40     # seconds that the three take on two idle cores without KVM
 
 
@@ -183,12 +184,12 @@ class Cluster:
                                                         check=False).rc,
                      60, 'the world is there (world/world.log)')
 
-    def world(self, order, timeout=300, **arguments):
+    def world(self, order, **arguments):
         """Give the world an order; see world.World."""
         line = json.dumps({'do': order, **arguments}) + '\n'
-        timeout *= basics.SCALE
-        done = self.world_machine.run(['socat', '-t', str(int(timeout)), '-',
-                                       'UNIX-CONNECT:/run/world'], stdin=line, timeout=timeout)
+        limit = ORDER_LIMIT * basics.SCALE
+        done = self.world_machine.run(['socat', '-t', str(int(limit)), '-',
+                                       'UNIX-CONNECT:/run/world'], stdin=line, timeout=limit)
         answer = json.loads(done.out or '{"error": "the world has ended: world/world.log"}')
         if 'error' in answer:
             raise basics.Failure(f'world: {order}: {answer["error"]}')
