@@ -8,6 +8,7 @@ timer on the LB let bulk time out. With a copy of the modules that was broken li
 
   checksums that are still to be made not seeded: mixes
   packets in a list not marked to be cut anew, on 6.12: lists_with_toa (not lists_both_ways)
+  packets in a list dropped, on 6.12: lists_both_ways
 """
 import hashlib
 import os
