@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Two load balancers and the sync daemon of IPVS: connections go on when one of them is gone.
 
-Not run yet, and so not seen failing either.
+Not seen failing yet with a copy of the module that was broken on purpose.
 """
 import hashlib
 import random
@@ -195,7 +195,7 @@ def test_deferred_accept(t, family):
 @each(FAMILIES)
 def test_fail_back(t, family):
     """To the second LB, new connections there, and back to the first, which has been away with
-    its old connections: all of both live on."""
+    its old connections and is told of the others: all of both live on."""
     cluster = pair(t, family)
     servers = Servers(t.rs1, family)
     old = connect(t, family, 5)
@@ -206,12 +206,16 @@ def test_fail_back(t, family):
         says(sock, servers.end_of(sock), b'at the second')
     cluster.recover()
     later = connect(t, family, 5)
-    cluster.synced(5, cluster.first)
+
+    def all_known():
+        for sock in new:
+            says(sock, servers.end_of(sock), b'still here')
+        return cluster.first.held(family) == 15
+    until(all_known, 60, 'the first LB knows all connections')
     cluster.switch(cluster.second, cluster.first)
-    for sock in old + later:
+    for sock in old + new + later:
         says(servers.end_of(sock), sock, b'back again')
         says(sock, servers.end_of(sock), b'thanks')
-    check(all(servers.end_of(sock) for sock in new), 'served')
     check_nothing_lost(cluster)
     equal(cluster.first.stat('sync_refused_conflict'), 0, 'conflicts')
 
@@ -324,8 +328,8 @@ def test_former_expires(t, family):
     chat_until(cluster, servers, sock, cluster.first)
 
 
-MARK = f"""table ip mark {{
-    chain mark {{
+MARK = f"""table ip marks {{
+    chain requests {{
         type filter hook prerouting priority mangle;
         ip daddr {VIP} tcp dport {PORT} meta mark set 9
     }}

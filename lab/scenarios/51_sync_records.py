@@ -2,7 +2,7 @@
 """What a backup makes of the records in messages of the IPVS sync daemon: good ones, foreign
 ones, garbage. The messages are made by hand.
 
-Not run yet, and so not seen failing either.
+Not seen failing yet with a copy of the module that was broken on purpose.
 """
 import random
 import socket
