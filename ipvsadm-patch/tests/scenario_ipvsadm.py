@@ -14,6 +14,7 @@ import functools
 import itertools
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ import transcript  # pylint: disable=wrong-import-position
 
 OURS = os.environ.get("IPVSADM", "ipvsadm")
 STOCK = os.environ.get("STOCK", "/usr/sbin/ipvsadm")
+OUR_VERSION = re.compile(r"^(ipvsadm v[0-9.]+)\+fullnat[0-9.]+(?= )", re.M)
 MODULE = "ip_vs_fullnat"
 MODPROBE = pathlib.Path("/proc/sys/kernel/modprobe")
 
@@ -123,6 +125,8 @@ class Netns:
         with self.inside():
             done = run(self.program, *args, stdin=stdin)
         text = (done.stderr + done.stdout).replace(self.program, "ipvsadm")
+        # the one word of its output that is not as it was: whose version it is
+        text = OUR_VERSION.sub(r"\1", text)
         return text.splitlines(), done.returncode
 
     def ok(self, *args, stdin=""):
