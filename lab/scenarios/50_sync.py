@@ -296,10 +296,9 @@ def idle_pair(t, family):
     return cluster
 
 
-def chat_until(cluster, servers, sock, gone):
+def chat_until(cluster, servers, sock, chat, gone):
     """A connection is used until the node `gone` has forgotten it. Nobody is reset."""
     family = V6 if sock.family == socket.AF_INET6 else V4
-    chat = Chat(sock, servers.end_of(sock))
     until(lambda: not gone.held(family), 60, f'the connection ends at {gone.host}')
     chat.stop()
     equal([node.stat('expire_rst') for node in cluster.nodes], [0, 0], 'expire_rst')
@@ -313,8 +312,9 @@ def test_backup_expires(t, family):
     cluster = idle_pair(t, family)
     servers = Servers(t.rs1, family)
     sock, = connect(t, family)
+    chat = Chat(sock, servers.end_of(sock))
     cluster.synced(1)
-    chat_until(cluster, servers, sock, cluster.second)
+    chat_until(cluster, servers, sock, chat, cluster.second)
 
 
 @each(FAMILIES)
@@ -323,9 +323,10 @@ def test_former_expires(t, family):
     cluster = idle_pair(t, family)
     servers = Servers(t.rs1, family)
     sock, = connect(t, family)
+    chat = Chat(sock, servers.end_of(sock))
     cluster.synced(1)
     cluster.switch(cluster.first, cluster.second)
-    chat_until(cluster, servers, sock, cluster.first)
+    chat_until(cluster, servers, sock, chat, cluster.first)
 
 
 MARK = f"""table ip marks {{
