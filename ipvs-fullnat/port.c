@@ -187,6 +187,14 @@ static int portmap_scan(struct fnat_portmap *pm, const struct net *net,
 	return 0;
 }
 
+/* Is it known that a search would find nothing? Without the lock it is advice. */
+static bool none_is_free(const struct fnat_portmap *pm, const struct port_range *r)
+{
+	return READ_ONCE(pm->used) >= range_size(r) ||
+	       (READ_ONCE(pm->none_free) &&
+		time_before(jiffies, READ_ONCE(pm->none_since) + FNAT_NONE_FREE_RETRY));
+}
+
 /* A free port, marked as used; 0: none; -ENOMEM. */
 static int portmap_take_free(struct fnat_portmap *pm, const struct net *net)
 {
@@ -194,9 +202,7 @@ static int portmap_take_free(struct fnat_portmap *pm, const struct net *net)
 	unsigned int start;
 	int port;
 
-	if (pm->used >= range_size(&r))
-		return 0;
-	if (pm->none_free && time_before(jiffies, pm->none_since + FNAT_NONE_FREE_RETRY))
+	if (none_is_free(pm, &r))
 		return 0;
 
 	start = pm->next;
@@ -511,9 +517,7 @@ static bool portmap_is_full(const struct fnat_portmap *pm)
 	if (!list_empty(&pm->closed_list) ||
 	    READ_ONCE(pm->range_gen) != READ_ONCE(laddr->range_gen))
 		return false;
-	return READ_ONCE(pm->used) >= range_size(&r) ||
-	       (READ_ONCE(pm->none_free) &&
-		time_before(jiffies, READ_ONCE(pm->none_since) + FNAT_NONE_FREE_RETRY));
+	return none_is_free(pm, &r);
 }
 
 /**
@@ -600,15 +604,15 @@ static void portmap_clear_port(struct fnat_portmap *pm, unsigned int port)
  * @f: the flow; RCU or the caller's reference keeps it
  *
  * From now on no packet of a real server finds it, and none of its client gets
- * through. Any context, BH off or on. Return: did it have one?
+ * through. Any context, BH off or on.
  */
-bool fnat_port_take_away(struct fnat_flow *f)
+void fnat_port_take_away(struct fnat_flow *f)
 {
 	struct fnat_portmap *pm = READ_ONCE(f->portmap);
 	bool held = false;
 
 	if (!pm)
-		return false;
+		return;
 	spin_lock_bh(&pm->lock);
 	if (f->port_state != FNAT_PORT_NONE) {
 		held = true;
@@ -622,7 +626,6 @@ bool fnat_port_take_away(struct fnat_flow *f)
 	spin_unlock_bh(&pm->lock);
 	if (held)
 		atomic_dec(&pm->key.laddr->conns);
-	return held;
 }
 
 /* The end of the flow's hold on its port and port map; its reply tuple goes first. */

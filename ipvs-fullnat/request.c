@@ -109,7 +109,7 @@ static bool flow_begins_anew(struct fnat_pkt *pkt, struct ip_vs_conn *cp, struct
 	bool refused = f->sync_state == FNAT_SYNC_WAITING || f->sync_state == FNAT_SYNC_REFUSED;
 	bool tcp = f->protocol == IPPROTO_TCP;
 
-	if (refused && !tcp && f->sync_state == FNAT_SYNC_REFUSED)
+	if (!tcp && f->sync_state == FNAT_SYNC_REFUSED)
 		fnat_seam_expire(cp);
 	if (tcp ? !fnat_tcp_is_syn(pkt) : refused) {
 		if (refused) {

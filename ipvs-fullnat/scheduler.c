@@ -20,6 +20,7 @@
 #include "port.h"
 #include "route.h"
 #include "scheduler.h"
+#include "seam.h"
 #include "service.h"
 
 /* A service that has the scheduler. */
@@ -35,18 +36,6 @@ static DEFINE_MUTEX(door_lock);
 static LIST_HEAD(doors);
 static bool door_ready;			/* door_lock; read once by schedule() */
 static struct workqueue_struct *door_wq;
-
-static void door_key(const struct ip_vs_service *svc, struct fnat_svc_key *key)
-{
-	memset(key, 0, sizeof(*key));
-	key->af = svc->af;
-	key->fwmark = svc->fwmark;
-	if (svc->fwmark)
-		return;
-	key->protocol = svc->protocol;
-	key->port = svc->port;
-	ip_vs_addr_copy(svc->af, &key->addr, &svc->addr);
-}
 
 static int door_open(struct door *door)
 {
@@ -78,7 +67,7 @@ static int fullnat_init_service(struct ip_vs_service *svc)
 	if (!door)
 		return -ENOMEM;
 	door->ipvs = svc->ipvs;
-	door_key(svc, &door->key);
+	fnat_seam_service_key(svc, &door->key);
 
 	mutex_lock(&door_lock);
 	if (door_ready)
@@ -171,7 +160,7 @@ static struct ip_vs_dest *fullnat_schedule(struct ip_vs_service *svc, const stru
 	if (!READ_ONCE(door_ready))
 		return NULL;
 	fn = fnat_net(svc->ipvs->net);
-	door_key(svc, &key);
+	fnat_seam_service_key(svc, &key);
 	pool = fnat_service_pool(fn, fnat_service_get(fn, &key));
 	list_for_each_entry_rcu(dest, &svc->destinations, n_list) {
 		s64 weight = atomic_read(&dest->weight);

@@ -62,6 +62,18 @@ struct net *fnat_seam_net(const struct ip_vs_conn *cp)
 	return cp->ipvs->net;
 }
 
+void fnat_seam_service_key(const struct ip_vs_service *svc, struct fnat_svc_key *key)
+{
+	memset(key, 0, sizeof(*key));
+	key->af = svc->af;
+	key->fwmark = svc->fwmark;
+	if (svc->fwmark)
+		return;
+	key->protocol = svc->protocol;
+	key->port = svc->port;
+	ip_vs_addr_copy(svc->af, &key->addr, &svc->addr);
+}
+
 /* The service that has scheduled the connection, under RCU. False: nobody knows any more. */
 bool fnat_seam_svc_key(const struct ip_vs_conn *cp, struct fnat_svc_key *key)
 {
@@ -70,14 +82,7 @@ bool fnat_seam_svc_key(const struct ip_vs_conn *cp, struct fnat_svc_key *key)
 
 	if (!svc)
 		return false;
-	memset(key, 0, sizeof(*key));
-	key->af = svc->af;
-	key->fwmark = svc->fwmark;
-	if (!svc->fwmark) {
-		key->protocol = svc->protocol;
-		key->port = svc->port;
-		ip_vs_addr_copy(svc->af, &key->addr, &svc->addr);
-	}
+	fnat_seam_service_key(svc, key);
 	return true;
 }
 

@@ -15,6 +15,7 @@
 struct fnat_flow;
 struct fnat_net;
 struct ip_vs_conn;
+struct ip_vs_service;
 
 int fnat_seam_init(void);
 void fnat_seam_exit(void);
@@ -23,6 +24,7 @@ void fnat_seam_net_exit(struct fnat_net *fn);
 
 /* The data path asks these; softirq or process context, under rcu_read_lock(). */
 struct fnat_service *fnat_seam_service(const struct fnat_net *fn, const struct ip_vs_conn *cp);
+void fnat_seam_service_key(const struct ip_vs_service *svc, struct fnat_svc_key *key);
 bool fnat_seam_svc_key(const struct ip_vs_conn *cp, struct fnat_svc_key *key);
 const char *fnat_seam_state(const struct ip_vs_conn *cp, unsigned int *expires);
 bool fnat_seam_has_conn(const struct fnat_net *fn, u8 af, const struct sk_buff *skb);

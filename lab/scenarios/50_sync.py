@@ -91,10 +91,10 @@ class Servers:
         return until(lambda: self.of.get(own), what='the server has the connection')
 
 
-def pair(t, family, **options):
+def pair(t, family, sysctls=None, **options):
     """A cluster with a service over rs1."""
     cluster = Cluster(t)
-    cluster.start_daemons()
+    cluster.start_daemons(**sysctls or {})
     cluster.fullnat(PORT, family=family, servers=(family.rs1,), **options)
     return cluster
 
@@ -287,18 +287,16 @@ class Chat:
         equal(self.error, None, 'what ended the connection')
 
 
-def idle_pair(t, family):
-    """A cluster whose connections are told of once, and end when they are idle."""
-    cluster = Cluster(t)
-    cluster.start_daemons(sync_refresh_period=0)
-    cluster.fullnat(PORT, family=family, servers=(family.rs1,),
-                    service_options=f'--conn-timeout {IDLE}')
-    return cluster
-
-
-def chat_until(cluster, servers, sock, chat, gone):
-    """A connection is used until the node `gone` has forgotten it. Nobody is reset."""
-    family = V6 if sock.family == socket.AF_INET6 else V4
+def chat_until_gone(t, family, move):
+    """A connection is told of once, and used until the node that move(cluster) names has
+    forgotten it, since it is idle there. Nobody is reset."""
+    cluster = pair(t, family, {'sync_refresh_period': 0},
+                   service_options=f'--conn-timeout {IDLE}')
+    servers = Servers(t.rs1, family)
+    sock, = connect(t, family)
+    chat = Chat(sock, servers.end_of(sock))
+    cluster.synced(1)
+    gone = move(cluster)
     until(lambda: not gone.held(family), 60, f'the connection ends at {gone.host}')
     chat.stop()
     equal([node.stat('expire_rst') for node in cluster.nodes], [0, 0], 'expire_rst')
@@ -309,24 +307,16 @@ def chat_until(cluster, servers, sock, chat, gone):
 @each(FAMILIES)
 def test_backup_expires(t, family):
     """A connection whose time is up at the backup lives on at the active LB."""
-    cluster = idle_pair(t, family)
-    servers = Servers(t.rs1, family)
-    sock, = connect(t, family)
-    chat = Chat(sock, servers.end_of(sock))
-    cluster.synced(1)
-    chat_until(cluster, servers, sock, chat, cluster.second)
+    chat_until_gone(t, family, lambda cluster: cluster.second)
 
 
 @each(FAMILIES)
 def test_former_expires(t, family):
     """A connection that has moved lives on when its time is up where it was."""
-    cluster = idle_pair(t, family)
-    servers = Servers(t.rs1, family)
-    sock, = connect(t, family)
-    chat = Chat(sock, servers.end_of(sock))
-    cluster.synced(1)
-    cluster.switch(cluster.first, cluster.second)
-    chat_until(cluster, servers, sock, chat, cluster.first)
+    def move(cluster):
+        cluster.switch(cluster.first, cluster.second)
+        return cluster.first
+    chat_until_gone(t, family, move)
 
 
 MARK = f"""table ip marks {{

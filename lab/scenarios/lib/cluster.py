@@ -124,32 +124,31 @@ class Cluster:
         self.nodes = (self.first, self.second)
         self.first.take()
 
-    def start_daemons(self, nodes=None, **sysctls):
+    def start_daemons(self, **sysctls):
         """The sync daemon, in both roles."""
-        for node in nodes or self.nodes:
+        for node in self.nodes:
             node.host.run('ipvsadm -Ln')
             for name, value in {**SYSCTLS, **sysctls}.items():
                 node.host.sysctl(f'net.ipv4.vs.{name}', value)
             for role in ('master', 'backup'):
                 node.host.run(f'ipvsadm --start-daemon {role} --mcast-interface inner --syncid 7')
 
-    def fullnat(self, port=8000, *, family=V4, nodes=None, ports='', **options):
+    def fullnat(self, port=8000, *, family=V4, ports='', **options):
         """The same FULLNAT service on both, with the floating LIP, which is declared also where
         it is not local."""
         lip = address_port(family.lip, ports) if ports else family.lip
-        for node in nodes or self.nodes:
+        for node in self.nodes:
             self.t.lb = node.host
             service = self.t.fullnat(port, family=family, lips=(), **options)
             node.host.run(f'ipvsadm -P {service} -z {lip}')
         self.t.lb = self.first.host
         return service
 
-    def synced(self, count, node=None):
-        """Wait until the second one (or `node`) has so many connections of the other."""
-        node = node or self.second
-        basics.until(lambda: node.stat('sync_accepted') >= count, 30,
+    def synced(self, count):
+        """Wait until the second one has so many connections of the first."""
+        basics.until(lambda: self.second.stat('sync_accepted') >= count, 30,
                      f'{count} connections are known')
-        basics.equal(node.stat('sync_accepted'), count, 'sync_accepted')
+        basics.equal(self.second.stat('sync_accepted'), count, 'sync_accepted')
 
     def fail_over(self):
         """The first one loses its power, the second one takes over."""
