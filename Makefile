@@ -8,6 +8,7 @@ KERNEL  ?= 6.1
 KERNELS ?= 6.1 6.12
 KDIR    ?=
 DESTDIR ?=
+ROLE    ?=
 ONLY    ?=
 LONG    ?=
 RUN     ?=
@@ -49,9 +50,19 @@ tools: deps-build
 	@$(MAKE) -C lab/fuzz BUILD=$(BUILD)/fuzz
 .PHONY: tools
 
-## install: modules to /lib/modules/.../updates, tool to /usr/local/sbin (KERNEL, DESTDIR)
+## matrix: builds the modules for KERNELS and the newest kernel there is; a table
+matrix: deps-build deps-package
+	@lab/matrix $(KERNELS) newest
+.PHONY: matrix
+
+## deb: the Debian packages, in build/deb
+deb: deps-build deps-package
+	@packaging/build
+.PHONY: deb
+
+## install: modules, tool, examples; what ROLE=lb or ROLE=rs needs (KERNEL, DESTDIR)
 install:
-	@$(if $(filter file,$(origin KERNEL)),,KERNEL_RELEASE="$$(lab/kernel release '$(KERNEL)')") \
+	@ROLE='$(ROLE)' $(if $(filter file,$(origin KERNEL)),,KERNEL_RELEASE="$$(lab/kernel release '$(KERNEL)')") \
 		lab/install '$(DESTDIR)'
 .PHONY: install
 
@@ -70,6 +81,11 @@ check: deps
 check-long: deps
 	@lab/check --long $(KERNELS)
 .PHONY: check-long
+
+## check-packages: apt, DKMS and systemd with our packages, in machines of KERNELS (long)
+check-packages: deps
+	@lab/check --packages $(KERNELS)
+.PHONY: check-packages
 
 ## check-debug: the scenarios on the debug kernel, and failing allocations (LONG=1: @long)
 check-debug: deps deps-debug
@@ -100,6 +116,11 @@ fuzz: deps-build deps-test
 scenarios: deps-build deps-lab modules tools
 	@lab/run-scenarios $(KERNEL) '$(ONLY)'
 .PHONY: scenarios
+
+## cluster: keepalived on two load balancers with systemd (ONLY=pattern, LONG=1)
+cluster: deps-build deps-lab modules tools
+	@LAB_LONG=$(LONG) lab/run-cluster $(KERNEL) '$(ONLY)'
+.PHONY: cluster
 
 ## fuzz-packets: mutated packets through the LB, from live connections (COUNT, SEED)
 fuzz-packets: deps-build deps-lab modules tools

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* See clock.h. Softirq or BH off. */
+#include <crypto/blake2s.h>
 #include <linux/random.h>
 #include <linux/ktime.h>
+#include <linux/slab.h>
 #include <linux/timekeeping.h>
 #include <uapi/linux/ip_vs_fullnat.h>
 
@@ -12,10 +14,58 @@
 /* A client's last segments are not echoed: their TSvals may be this much higher. */
 #define FNAT_TS_SLACK	4096
 
-/* Process context. */
-void fnat_secret_init(struct fnat_secret *secret)
+static struct fnat_secret *secret_alloc(void)
 {
-	get_random_bytes(secret, sizeof(*secret));
+	struct fnat_secret *secret = kzalloc(sizeof(*secret), GFP_KERNEL_ACCOUNT);
+
+	if (secret)
+		refcount_set(&secret->refcnt, 1);
+	return secret;
+}
+
+/* Process context; NULL: no memory. */
+struct fnat_secret *fnat_secret_random(void)
+{
+	struct fnat_secret *secret = secret_alloc();
+
+	if (!secret)
+		return NULL;
+	get_random_bytes(&secret->isn, sizeof(secret->isn));
+	get_random_bytes(&secret->ts, sizeof(secret->ts));
+	return secret;
+}
+
+/* Of bytes that the nodes of a cluster share. Process context; NULL: no memory. */
+struct fnat_secret *fnat_secret_derive(const u8 *bytes, unsigned int len)
+{
+	struct fnat_secret *secret = secret_alloc();
+	struct {
+		siphash_key_t isn, ts;
+	} keys;
+	u32 id;
+
+	if (!secret)
+		return NULL;
+	BUILD_BUG_ON(sizeof(keys) != BLAKE2S_HASH_SIZE);
+	blake2s((u8 *)&keys, bytes, NULL, sizeof(keys), len, 0);
+	blake2s((u8 *)&id, (u8 *)&keys, NULL, sizeof(id), sizeof(keys), 0);
+	secret->isn = keys.isn;
+	secret->ts = keys.ts;
+	secret->id = le32_to_cpu((__force __le32)id) ? : 1;
+	memzero_explicit(&keys, sizeof(keys));
+	return secret;
+}
+
+static void secret_free_rcu(struct rcu_head *rcu)
+{
+	kfree_sensitive(container_of(rcu, struct fnat_secret, rcu));
+}
+
+/* NULL is fine. Any context; readers under RCU may still have it. */
+void fnat_secret_put(struct fnat_secret *secret)
+{
+	if (secret && refcount_dec_and_test(&secret->refcnt))
+		call_rcu(&secret->rcu, secret_free_rcu);
 }
 
 /*
@@ -81,28 +131,43 @@ static void mark_raise(struct fnat_mark *mark, u32 value, u32 ticks)
 	mark->valid = true;
 }
 
-/* The ISN that the RS shall see in a SYN of this flow. */
+/* The ISN that the RS shall see in a SYN of this flow. Under RCU. */
 u32 fnat_clock_isn(const struct fnat_flow *f, const struct fnat_portmap *pm)
 {
-	return isn_base(&pm->key.laddr->secret, f) + clock_or_mark(isn_ticks(), &pm->isn_mark);
+	return isn_base(rcu_dereference(pm->key.laddr->secret), f) +
+	       clock_or_mark(isn_ticks(), &pm->isn_mark);
 }
 
-/* The TSval that the RS shall see in a SYN of this flow. */
+/* The TSval that the RS shall see in a SYN of this flow. Under RCU. */
 u32 fnat_clock_tsval(const struct fnat_flow *f, const struct fnat_portmap *pm)
 {
-	return ts_base(&pm->key.laddr->secret, f) + clock_or_mark(ts_ticks(), &pm->ts_mark);
+	return ts_base(rcu_dereference(pm->key.laddr->secret), f) +
+	       clock_or_mark(ts_ticks(), &pm->ts_mark);
+}
+
+/* Which secret it is that keys the numbers now. Under RCU. */
+u8 fnat_clock_gen(const struct fnat_portmap *pm)
+{
+	return rcu_dereference(pm->key.laddr->secret)->gen;
 }
 
 /* Remembers how far the flow has run ahead. The caller holds pm->lock. */
 void fnat_clock_flow_ends(struct fnat_flow *f, struct fnat_portmap *pm)
 {
-	const struct fnat_secret *secret = &pm->key.laddr->secret;
+	const struct fnat_secret *secret;
 
 	lockdep_assert_held(&pm->lock);
-	if (f->protocol != IPPROTO_TCP)
+	/* another node's offsets may have come from another secret */
+	if (f->protocol != IPPROTO_TCP || f->sync_state != FNAT_SYNC_NONE)
 		return;
-	mark_raise(&pm->isn_mark, f->tcp.seq_end - isn_base(secret, f), isn_ticks());
-	if (f->tcp.has_tsval && f->tcp.timestamps == FULLNAT_TIMESTAMPS_REWRITE)
+	rcu_read_lock();
+	secret = rcu_dereference(pm->key.laddr->secret);
+	/* of another clock it tells nothing about this one */
+	if (f->tcp.secret_gen == secret->gen)
+		mark_raise(&pm->isn_mark, f->tcp.seq_end - isn_base(secret, f), isn_ticks());
+	if (f->tcp.secret_gen == secret->gen && f->tcp.has_tsval &&
+	    f->tcp.timestamps == FULLNAT_TIMESTAMPS_REWRITE)
 		mark_raise(&pm->ts_mark, f->tcp.tsval + FNAT_TS_SLACK - ts_base(secret, f),
 			   ts_ticks() + FNAT_TS_SLACK);
+	rcu_read_unlock();
 }

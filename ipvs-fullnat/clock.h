@@ -8,16 +8,22 @@
 #ifndef FNAT_CLOCK_H
 #define FNAT_CLOCK_H
 
+#include <linux/rcupdate.h>
+#include <linux/refcount.h>
 #include <linux/siphash.h>
 #include <linux/types.h>
 
 struct fnat_flow;
 struct fnat_portmap;
 
-/* Keys the two clocks of a namespace. */
+/* Keys the two clocks of a namespace. Never changed; another one takes its place. */
 struct fnat_secret {
 	siphash_key_t isn;
 	siphash_key_t ts;
+	u32 id;			/* tells secrets apart; 0: random */
+	u8 gen;			/* counts the secrets that the namespace has had */
+	refcount_t refcnt;
+	struct rcu_head rcu;
 };
 
 /*
@@ -36,9 +42,12 @@ struct fnat_mark {
 
 #define FNAT_MARK_LIFE	(120 * HZ)
 
-void fnat_secret_init(struct fnat_secret *secret);
+struct fnat_secret *fnat_secret_random(void);
+struct fnat_secret *fnat_secret_derive(const u8 *bytes, unsigned int len);
+void fnat_secret_put(struct fnat_secret *secret);
 u32 fnat_clock_isn(const struct fnat_flow *f, const struct fnat_portmap *pm);
 u32 fnat_clock_tsval(const struct fnat_flow *f, const struct fnat_portmap *pm);
+u8 fnat_clock_gen(const struct fnat_portmap *pm);
 void fnat_clock_flow_ends(struct fnat_flow *f, struct fnat_portmap *pm);
 
 #endif

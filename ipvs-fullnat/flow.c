@@ -18,6 +18,7 @@
 #include "flow.h"
 #include "net.h"
 #include "seam.h"
+#include "sync.h"
 
 #define FNAT_FLOW_LOCKS		1024	/* power of two */
 #define FNAT_FLOW_BITS_MIN	10
@@ -201,7 +202,6 @@ struct fnat_flow *fnat_flow_alloc(void)
 	f->node[FNAT_DIR_REQUEST].dir = FNAT_DIR_REQUEST;
 	f->node[FNAT_DIR_REPLY].dir = FNAT_DIR_REPLY;
 	spin_lock_init(&f->lock);
-	INIT_LIST_HEAD(&f->port_list);
 	fnat_fast_init(f);
 	atomic_inc(&flow_count);
 	return f;
@@ -288,6 +288,38 @@ void fnat_flow_unhash(struct fnat_flow *f, enum fnat_dir dir)
 	spin_unlock_bh(bucket_lock(hash));
 }
 
+u32 fnat_flow_buckets(void)
+{
+	return BIT(flow_tab_bits);
+}
+
+/**
+ * fnat_flow_each - look at the flows of one bucket
+ * @bucket: 0 .. fnat_flow_buckets() - 1
+ * @net: their namespace
+ * @dir: by which of their tuples: the request's, or the reply's, which those have that
+ *	hold a port
+ * @look: gets each of them, and may end it; anything but 0 ends the walk
+ * @arg: for @look
+ *
+ * Under RCU. A flow stays in its bucket for as long as it has the tuple, so a walk
+ * over all of them meets it once.
+ */
+int fnat_flow_each(u32 bucket, const struct net *net, enum fnat_dir dir,
+		   int (*look)(struct fnat_flow *f, void *arg), void *arg)
+{
+	struct fnat_flow_node *n;
+	int ret = 0;
+
+	hlist_for_each_entry_rcu(n, &flow_tab[bucket], hnode) {
+		if (n->dir == dir && node_flow(n)->net == net)
+			ret = look(node_flow(n), arg);
+		if (ret)
+			break;
+	}
+	return ret;
+}
+
 static void flow_free_rcu(struct rcu_head *rcu)
 {
 	struct fnat_flow *f = container_of(rcu, struct fnat_flow, rcu);
@@ -300,6 +332,7 @@ static void flow_free_rcu(struct rcu_head *rcu)
 /* Ends the flow: no packet finds it any more, its port is free. BH off. */
 void fnat_flow_free(struct fnat_flow *f)
 {
+	fnat_sync_forget(f);
 	fnat_flow_unhash(f, FNAT_DIR_REQUEST);
 	fnat_port_release(f);
 	fnat_fast_exit(f);

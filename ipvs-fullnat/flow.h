@@ -48,6 +48,7 @@ static inline void fnat_tuple_turn(struct fnat_tuple *t)
 struct fnat_flow_node {
 	struct hlist_node hnode;	/* RCU; pprev is NULL when not hashed */
 	u8 dir;				/* enum fnat_dir */
+	u8 ended;			/* of the request's: see fnat_flow_is_ended() */
 	u16 fast_packets;		/* fast.c; requests since slow_at, about */
 	u32 slow_at;			/* fast.c; jiffies */
 };
@@ -72,8 +73,7 @@ struct fnat_tcp {
 	u32 client_ack;		/* the client has; valid if opened */
 	u32 rs_fin;		/* the number after the RS's FIN; valid if rs_closed */
 	u32 tsval;		/* highest TSval that the RS has echoed */
-	u8 has_pending;		/* lock */
-	u8 pending_has_tsval;	/* lock */
+	u8 has_pending;		/* lock; FNAT_PENDING_* */
 	u8 has_rs_isn;		/* lock; the RS has answered the current SYN */
 	u8 has_tsval;
 	u8 opened;		/* lock; the client has acknowledged rs_isn */
@@ -83,13 +83,36 @@ struct fnat_tcp {
 	u8 rs_window_scale;	/* of the RS's SYN-ACK, RFC 7323; 0..14 */
 	u8 toa_kind;		/* TOA_KIND_*, 0 = off; constant */
 	u8 timestamps;		/* enum fnat_timestamps; constant */
+	u8 unknown;		/* lock; FNAT_TCP_NO_* */
+	u8 secret_gen;		/* of the clocks behind "off"; constant */
 };
+
+/* There is a pending SYN / one with timestamps. */
+#define FNAT_PENDING_SYN	1
+#define FNAT_PENDING_SYN_TS	2
+
+/*
+ * What a flow that a record of another node has made does not know before its
+ * packets tell it: rs_isn / client_ack / seq_end and tsval.
+ */
+#define FNAT_TCP_NO_RS_ISN	1
+#define FNAT_TCP_NO_CLIENT_ACK	2
+#define FNAT_TCP_NO_SEQ_END	4
 
 /* See udp.c. Single bytes, no lock: to miscount costs a port some time. */
 struct fnat_udp {
 	u8 answered;		/* the RS has sent something */
 	u8 stream;		/* and the client after that, or the RS more than it was asked */
 	u8 unanswered;		/* requests, 255 at most */
+};
+
+/* Where a flow comes from, see sync.c. */
+enum fnat_sync_state {
+	FNAT_SYNC_NONE,		/* made here, by a packet */
+	FNAT_SYNC_WAITING,	/* for its record; in fnat_sync.waiting, without a port */
+	FNAT_SYNC_REFUSED,	/* its record is not good here; without a port */
+	FNAT_SYNC_STANDBY,	/* as its record says; it has carried no packet here */
+	FNAT_SYNC_TAKEN_OVER,	/* and one that has */
 };
 
 struct fnat_flow {
@@ -109,6 +132,7 @@ struct fnat_flow {
 	u8 af;
 	u8 protocol;
 	u8 port_state;			/* enum fnat_port_state; portmap lock */
+	u8 sync_state;			/* enum fnat_sync_state; lock of the connection */
 	spinlock_t lock;		/* tcp; softirq and BH off */
 	union {				/* by protocol */
 		struct fnat_tcp tcp;
@@ -119,12 +143,25 @@ struct fnat_flow {
 	u32 reply_cookie;		/* of reply_dst */
 	struct dst_entry *reply_dst;	/* fast.c; holds a reference */
 	struct fnat_portmap *portmap;	/* holds a reference */
-	unsigned long created;		/* jiffies, when it got its port */
-	union {
-		struct list_head port_list;	/* portmap lock; by port_state */
-		struct rcu_head rcu;		/* once it has no port any more */
+	u32 created;			/* jiffies, when it got its port (waiting: when made) */
+	u32 record;			/* first word of its record in the connection */
+	union {				/* each comes after the one before */
+		struct list_head sync_list;	/* sync_lock; FNAT_SYNC_WAITING */
+		struct list_head port_list;	/* portmap lock; with a port, by port_state */
+		struct rcu_head rcu;
 	};
 };
+
+/* By an operator: who goes on is reset. It stays so. */
+static inline bool fnat_flow_is_ended(const struct fnat_flow *f)
+{
+	return READ_ONCE(f->node[FNAT_DIR_REQUEST].ended);
+}
+
+static inline void fnat_flow_end(struct fnat_flow *f)
+{
+	WRITE_ONCE(f->node[FNAT_DIR_REQUEST].ended, true);
+}
 
 int fnat_flow_tab_init(void);
 void fnat_flow_tab_exit(void);
@@ -138,5 +175,8 @@ void fnat_flow_tuple(const struct fnat_flow *f, enum fnat_dir dir, struct fnat_t
 struct fnat_flow *fnat_flow_find(const struct net *net, const struct fnat_tuple *t,
 				 enum fnat_dir *dir);
 unsigned int fnat_flow_count(void);
+u32 fnat_flow_buckets(void);
+int fnat_flow_each(u32 bucket, const struct net *net, enum fnat_dir dir,
+		   int (*look)(struct fnat_flow *f, void *arg), void *arg);
 
 #endif

@@ -84,9 +84,16 @@ static unsigned int local_in_icmp(struct fnat_net *fn, struct sk_buff *skb, u8 a
 	if (!fnat_icmp_parse(skb, af, &quote, &t))
 		return NF_ACCEPT;
 	f = fnat_flow_find(fn->net, &t, &dir);
-	if (!f || dir == FNAT_DIR_REQUEST)
+	if (!f)
 		return NF_ACCEPT;
-	return fnat_icmp_to_client(skb, f, &quote);
+	if (dir == FNAT_DIR_REPLY)
+		return fnat_icmp_to_client(skb, f, &quote);
+	if (likely(!fnat_seam_misses_replies(f->cp)))
+		return NF_ACCEPT;
+	/* ip_vs would not ask us, and translate it as of plain NAT */
+	if (READ_ONCE(f->port_state) == FNAT_PORT_NONE)
+		return fnat_drop(fn, skb, drop_no_flow);
+	return fnat_icmp_to_rs(skb, fn, f);
 }
 
 /* ip_vs makes connections of SYNs and of datagrams. */

@@ -239,7 +239,8 @@ static bool quotes_recent(const struct fnat_pkt *pkt, const struct fnat_icmp_quo
 	const __be32 *seq = skb_header_pointer(pkt->skb, quote->transport +
 					       offsetof(struct tcphdr, seq), sizeof(_seq), &_seq);
 
-	if (pkt->flow->protocol != IPPROTO_TCP)
+	if (pkt->flow->protocol != IPPROTO_TCP ||
+	    READ_ONCE(pkt->flow->tcp.unknown) & FNAT_TCP_NO_SEQ_END)
 		return true;
 	return seq && ntohl(*seq) - READ_ONCE(pkt->flow->tcp.seq_end) + BIT(22) < BIT(23);
 }

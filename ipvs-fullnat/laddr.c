@@ -15,16 +15,37 @@
 #include "net.h"
 #include "port.h"
 #include "route.h"
+#include "sync.h"
 
 #define FNAT_GC_INTERVAL	(60 * HZ)
 
 /* How long the answer of fnat_laddr_is_local() may be old, at most. */
 #define FNAT_LOCAL_LIFE		(HZ / 10 ? : 1)
 
+/*
+ * 32 bits for an address, alike on all nodes: of IPv4 itself, of IPv6 a hash (see
+ * fnat_laddr_find_id()).
+ */
+u32 fnat_laddr_id(u8 af, const union nf_inet_addr *addr)
+{
+	u32 word[4];
+	unsigned int i;
+
+	if (af == AF_INET)
+		return ntohl(addr->ip);
+	for (i = 0; i < ARRAY_SIZE(word); i++)
+		word[i] = ntohl(addr->ip6[i]);
+	return jhash2(word, ARRAY_SIZE(word), AF_INET6);
+}
+
+static u32 id_hash(u8 af, u32 id)
+{
+	return jhash_1word(id, af) & (FNAT_LADDR_HASH_SIZE - 1);
+}
+
 static u32 laddr_hash(u8 af, const union nf_inet_addr *addr)
 {
-	return jhash2((__force const u32 *)addr->ip6, af == AF_INET ? 1 : 4, af) &
-	       (FNAT_LADDR_HASH_SIZE - 1);
+	return id_hash(af, fnat_laddr_id(af, addr));
 }
 
 static bool laddr_is(const struct fnat_laddr *laddr, u8 af, const union nf_inet_addr *addr)
@@ -43,6 +64,24 @@ struct fnat_laddr *fnat_laddr_find(const struct fnat_net *fn, u8 af,
 		if (laddr_is(laddr, af, addr))
 			return laddr;
 	return NULL;
+}
+
+/*
+ * The address that another node calls by its id. ERR_PTR: -ENOENT: not declared here;
+ * -EEXIST: two IPv6 addresses have this id. Under RCU.
+ */
+struct fnat_laddr *fnat_laddr_find_id(const struct fnat_net *fn, u8 af, u32 id)
+{
+	struct fnat_laddr *laddr, *found = NULL;
+
+	hlist_for_each_entry_rcu(laddr, &fn->laddr_hash[id_hash(af, id)], hnode) {
+		if (laddr->af != af || fnat_laddr_id(af, &laddr->addr) != id)
+			continue;
+		if (found)
+			return ERR_PTR(-EEXIST);
+		found = laddr;
+	}
+	return found ? : ERR_PTR(-ENOENT);
 }
 
 /*
@@ -83,8 +122,39 @@ bool fnat_laddr_is_local(const struct fnat_net *fn, struct fnat_laddr *laddr)
 
 void fnat_laddr_put(struct fnat_laddr *laddr)
 {
-	if (refcount_dec_and_test(&laddr->refcnt))
-		kfree_rcu(laddr, rcu);
+	if (!refcount_dec_and_test(&laddr->refcnt))
+		return;
+	fnat_secret_put(rcu_dereference_protected(laddr->secret,
+						  !refcount_read(&laddr->refcnt)));
+	kfree_rcu(laddr, rcu);
+}
+
+/* Under fnat_net.lock. */
+static void laddr_set_secret(struct fnat_net *fn, struct fnat_laddr *laddr,
+			     struct fnat_secret *secret)
+{
+	refcount_inc(&secret->refcnt);
+	fnat_secret_put(rcu_replace_pointer(laddr->secret, secret, lockdep_is_held(&fn->lock)));
+}
+
+/*
+ * From now on the namespace's clocks are keyed by this, whose reference becomes its own.
+ * What was remembered of the old clocks is forgotten. Process context, under fnat_net.lock.
+ */
+void fnat_laddr_set_secret(struct fnat_net *fn, struct fnat_secret *secret)
+{
+	struct fnat_laddr *laddr;
+	unsigned int i;
+
+	secret->gen = rcu_dereference_protected(fn->secret, lockdep_is_held(&fn->lock))->gen + 1;
+	for (i = 0; i < FNAT_LADDR_HASH_SIZE; i++) {
+		hlist_for_each_entry(laddr, &fn->laddr_hash[i], hnode) {
+			laddr_set_secret(fn, laddr, secret);
+			fnat_portmap_forget_marks(laddr);
+		}
+		cond_resched();
+	}
+	fnat_secret_put(rcu_replace_pointer(fn->secret, secret, lockdep_is_held(&fn->lock)));
 }
 
 static struct fnat_laddr *laddr_create(struct fnat_net *fn, u8 af,
@@ -100,7 +170,8 @@ static struct fnat_laddr *laddr_create(struct fnat_net *fn, u8 af,
 	refcount_set(&laddr->refcnt, 1);	/* the table's */
 	laddr->af = af;
 	laddr->addr = *addr;
-	laddr->secret = fn->secret;
+	laddr_set_secret(fn, laddr, rcu_dereference_protected(fn->secret,
+							      lockdep_is_held(&fn->lock)));
 	fnat_filter_add(&fn->filter, af, addr, 0);
 	spin_lock_init(&laddr->lock);
 	INIT_LIST_HEAD(&laddr->portmaps);
@@ -362,6 +433,7 @@ static void laddr_gc(struct work_struct *work)
 		cond_resched();
 	}
 	mutex_unlock(&fn->lock);
+	fnat_sync_kick(fn);
 	schedule_delayed_work(&fn->gc_work, FNAT_GC_INTERVAL);
 }
 

@@ -25,7 +25,7 @@ struct fnat_laddr {
 	u8 af;
 	bool whole;			/* every port is ours: see fnat_laddr_owns() */
 	union nf_inet_addr addr;
-	struct fnat_secret secret;	/* of the namespace; outlives it here */
+	struct fnat_secret __rcu *secret;	/* of the namespace; a reference; fnat_net.lock */
 	u16 port_min;			/* fnat_net.lock; read once by the data path */
 	u16 port_max;
 	unsigned int range_gen;		/* counts changes of the range */
@@ -59,8 +59,10 @@ struct fnat_laddr_spec {
 struct netlink_ext_ack;
 
 void fnat_laddr_put(struct fnat_laddr *laddr);
+u32 fnat_laddr_id(u8 af, const union nf_inet_addr *addr);
 struct fnat_laddr *fnat_laddr_find(const struct fnat_net *fn, u8 af,
 				   const union nf_inet_addr *addr);
+struct fnat_laddr *fnat_laddr_find_id(const struct fnat_net *fn, u8 af, u32 id);
 bool fnat_laddr_owns(const struct fnat_laddr *laddr, __be16 port);
 bool fnat_laddr_is_local(const struct fnat_net *fn, struct fnat_laddr *laddr);
 
@@ -71,6 +73,7 @@ int fnat_pool_del(struct fnat_net *fn, struct fnat_pool __rcu **poolp,
 struct fnat_pool *fnat_pool_detach(struct fnat_net *fn, struct fnat_pool __rcu **poolp);
 void fnat_pool_free(struct fnat_pool *pool);
 
+void fnat_laddr_set_secret(struct fnat_net *fn, struct fnat_secret *secret);
 void fnat_laddr_net_init(struct fnat_net *fn);
 void fnat_laddr_net_exit(struct fnat_net *fn);
 

@@ -19,10 +19,18 @@
 #include "net.h"
 #include "netlink.h"
 #include "port.h"
+#include "scheduler.h"
 #include "seam.h"
 #include "service.h"
 
 unsigned int fnat_net_id;
+
+static void drop_secret(struct fnat_net *fn)
+{
+	mutex_lock(&fn->lock);
+	fnat_secret_put(rcu_replace_pointer(fn->secret, NULL, lockdep_is_held(&fn->lock)));
+	mutex_unlock(&fn->lock);
+}
 
 static int __net_init fnat_net_init(struct net *net)
 {
@@ -31,10 +39,17 @@ static int __net_init fnat_net_init(struct net *net)
 
 	fn->net = net;
 	mutex_init(&fn->lock);
-	fnat_secret_init(&fn->secret);
-	fn->stats = alloc_percpu(struct fnat_stats);
-	if (!fn->stats)
+	fnat_sync_net_init(fn);
+	INIT_LIST_HEAD(&fn->prefixes);
+	fn->gen = 1;
+	RCU_INIT_POINTER(fn->secret, fnat_secret_random());
+	if (!rcu_access_pointer(fn->secret))
 		return -ENOMEM;
+	fn->stats = alloc_percpu(struct fnat_stats);
+	if (!fn->stats) {
+		err = -ENOMEM;
+		goto err_stats;
+	}
 	err = fnat_sysctl_net_init(fn);
 	if (err)
 		goto err_sysctl;
@@ -53,6 +68,8 @@ err_proc:
 	fnat_sysctl_net_exit(fn);
 err_sysctl:
 	free_percpu(fn->stats);
+err_stats:
+	drop_secret(fn);
 	return err;
 }
 
@@ -65,6 +82,8 @@ static void __net_exit fnat_net_exit(struct net *net)
 	fnat_hooks_net_exit(fn);
 	fnat_seam_net_exit(fn);
 	synchronize_rcu();	/* ip_vs may be inside fnat_request() */
+	fnat_sync_net_exit(fn);
+	fnat_scheduler_net_exit(fn);
 	mutex_lock(&fn->lock);
 	fnat_service_flush(fn);
 	mutex_unlock(&fn->lock);
@@ -72,6 +91,7 @@ static void __net_exit fnat_net_exit(struct net *net)
 	fnat_proc_net_exit(fn);
 	fnat_sysctl_net_exit(fn);
 	free_percpu(fn->stats);
+	drop_secret(fn);
 }
 
 static struct pernet_operations fnat_net_ops = {
@@ -80,6 +100,75 @@ static struct pernet_operations fnat_net_ops = {
 	.id = &fnat_net_id,
 	.size = sizeof(struct fnat_net),
 };
+
+/*
+ * How far the module's start has come. It has a worker of its own: ip_vs loads us for the
+ * scheduler "fullnat" while it holds the lock of generic netlink, which the registration of
+ * our family needs, and its own mutex, which a namespace that goes away waits for, while
+ * the registration of ours waits for that one. So fnat_init() must not wait for the worker if it is
+ * stuck there; it ends as soon as ip_vs's own command has.
+ */
+static struct {
+	struct work_struct work;
+	struct completion done;
+	int err;			/* valid once done */
+	bool at_netlink;
+} start;
+
+#define FNAT_START_POLL		msecs_to_jiffies(20)
+#define FNAT_START_PATIENCE	(10 * HZ)	/* with the namespaces */
+#define FNAT_NETLINK_PATIENCE	(HZ / 2)
+
+static int start_all(void)
+{
+	int err = register_pernet_subsys(&fnat_net_ops);
+
+	if (err)
+		return err;
+	WRITE_ONCE(start.at_netlink, true);
+	err = fnat_netlink_init();
+	if (err)
+		goto err_netlink;
+	/* last: connections may take references on us from here on */
+	err = fnat_seam_init();
+	if (err)
+		goto err_seam;
+	fnat_scheduler_ready();
+	return 0;
+
+err_seam:
+	fnat_netlink_exit();
+err_netlink:
+	unregister_pernet_subsys(&fnat_net_ops);
+	return err;
+}
+
+static void start_work(struct work_struct *work)
+{
+	start.err = start_all();
+	if (start.err)
+		pr_err("cannot start: error %d\n", start.err);
+	else
+		pr_info("FULLNAT for IPVS is ready\n");
+	complete_all(&start.done);
+}
+
+/* What has come of it, or 0 if that cannot be waited for. */
+static int start_wait(void)
+{
+	unsigned long until = jiffies + FNAT_START_PATIENCE;
+	bool at_netlink = false;
+
+	while (!wait_for_completion_timeout(&start.done, FNAT_START_POLL)) {
+		if (!at_netlink && READ_ONCE(start.at_netlink)) {
+			at_netlink = true;
+			until = jiffies + FNAT_NETLINK_PATIENCE;
+		}
+		if (time_after(jiffies, until))
+			return 0;
+	}
+	return start.err;
+}
 
 static int __init fnat_init(void)
 {
@@ -90,24 +179,24 @@ static int __init fnat_init(void)
 	err = fnat_port_init();
 	if (err)
 		goto err_port;
-	err = register_pernet_subsys(&fnat_net_ops);
+	err = fnat_scheduler_init();
 	if (err)
-		goto err_pernet;
-	err = fnat_netlink_init();
+		goto err_scheduler;
+	init_completion(&start.done);
+	INIT_WORK(&start.work, start_work);
+	queue_work(system_unbound_wq, &start.work);
+	err = start_wait();
 	if (err)
-		goto err_netlink;
-	/* last: connections may take references on us from here on */
-	err = fnat_seam_init();
-	if (err)
-		goto err_seam;
-	pr_info("FULLNAT for IPVS is ready\n");
+		goto err_start;
+	/* no way back from here: there may be connections */
+	if (fnat_scheduler_register())
+		pr_warn("there is a scheduler \"fullnat\" already: ours cannot be used\n");
 	return 0;
 
-err_seam:
-	fnat_netlink_exit();
-err_netlink:
-	unregister_pernet_subsys(&fnat_net_ops);
-err_pernet:
+err_start:
+	flush_work(&start.work);
+	fnat_scheduler_exit();
+err_scheduler:
 	rcu_barrier();
 	fnat_port_exit();
 err_port:
@@ -117,10 +206,15 @@ err_port:
 
 static void __exit fnat_exit(void)
 {
-	fnat_netlink_exit();
-	fnat_seam_exit();
-	synchronize_rcu();	/* nobody is inside our app_conn_bind */
-	unregister_pernet_subsys(&fnat_net_ops);
+	flush_work(&start.work);
+	fnat_scheduler_unregister();
+	if (!start.err) {
+		fnat_netlink_exit();
+		fnat_seam_exit();
+		synchronize_rcu();	/* nobody is inside our app_conn_bind */
+		unregister_pernet_subsys(&fnat_net_ops);
+	}
+	fnat_scheduler_exit();
 	rcu_barrier();		/* flows, port maps, local addresses */
 	fnat_port_exit();
 	fnat_flow_tab_exit();
@@ -131,5 +225,5 @@ module_exit(fnat_exit);
 
 MODULE_DESCRIPTION("FULLNAT forwarding for IPVS, with the client's address in a TCP option (TOA)");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("0.1.0");
+MODULE_VERSION(FNAT_VERSION);
 MODULE_ALIAS_GENL_FAMILY(FULLNAT_GENL_NAME);

@@ -21,6 +21,7 @@
 #include "clock.h"
 #include "filter.h"
 #include "stats.h"
+#include "sync.h"
 #include "sysctl.h"
 
 #define FNAT_SVC_HASH_SIZE	256
@@ -33,7 +34,7 @@ struct fnat_net {
 	struct net *net;
 	struct fnat_stats __percpu *stats;
 	struct fnat_sysctl sysctl;
-	struct fnat_secret secret;
+	struct fnat_secret __rcu *secret;	/* lock */
 	bool exiting;		/* set once; ip_vs's connections come to their end after it */
 	struct nf_hook_ops *hook_ops;	/* fnat_net.lock; NULL: none are registered */
 	bool has_marks;		/* a service of a fwmark was declared, once */
@@ -43,11 +44,15 @@ struct fnat_net {
 	struct hlist_head svc_hash[FNAT_SVC_HASH_SIZE];	/* RCU */
 	struct hlist_head laddr_hash[FNAT_LADDR_HASH_SIZE];	/* RCU */
 	struct fnat_pool __rcu *default_pool;
+	struct list_head prefixes;	/* default entries, the longest first; RCU */
+	unsigned int prefix_count;
 	unsigned int svc_count;
-	unsigned int gen;	/* of the tables, for consistent dumps */
+	unsigned int gen;	/* of the tables, for consistent dumps; never 0 */
 	unsigned int pool_mark;	/* last value given to fnat_laddr.pool_mark */
 
+	atomic_t doors_closing;	/* see scheduler.c */
 	struct delayed_work gc_work;	/* frees port maps that nobody uses */
+	struct fnat_sync sync;
 };
 
 extern unsigned int fnat_net_id;
@@ -55,6 +60,12 @@ extern unsigned int fnat_net_id;
 static inline struct fnat_net *fnat_net(const struct net *net)
 {
 	return net_generic(net, fnat_net_id);
+}
+
+/* A change has happened, or may have: a dump that is under way is told. Under the lock. */
+static inline void fnat_net_changed(struct fnat_net *fn)
+{
+	fn->gen = fn->gen + 1 ? : 1;
 }
 
 #endif

@@ -6,302 +6,43 @@
 #include <linux/in.h>
 #include <linux/module.h>
 #include <net/genetlink.h>
-#include <net/ipv6.h>
 #include <net/sock.h>
 #include <uapi/linux/ip_vs_fullnat.h>
 
+#include "clock.h"
 #include "compat.h"
 #include "laddr.h"
 #include "net.h"
 #include "netlink.h"
 #include "route.h"
 #include "service.h"
-#include "toa_wire.h"
 
 static struct genl_family fnat_family;
 
-/* not const: 6.1 would warn */
-static struct netlink_range_validation conn_timeout_range = {
-	.max = FULLNAT_CONN_TIMEOUT_MAX,
-};
-
-static const struct nla_policy svc_policy[FULLNAT_SVC_A_MAX + 1] = {
-	[FULLNAT_SVC_A_FAMILY] = { .type = NLA_U16 },
-	[FULLNAT_SVC_A_PROTOCOL] = { .type = NLA_U16 },
-	[FULLNAT_SVC_A_ADDR] = { .type = NLA_BINARY, .len = sizeof(struct in6_addr) },
-	[FULLNAT_SVC_A_PORT] = { .type = NLA_U16 },
-	[FULLNAT_SVC_A_FWMARK] = { .type = NLA_U32 },
-	[FULLNAT_SVC_A_TOA_V4] = { .type = NLA_U8 },
-	[FULLNAT_SVC_A_TOA_V6] = { .type = NLA_U8 },
-	[FULLNAT_SVC_A_TIMESTAMPS] = NLA_POLICY_MAX(NLA_U8, FULLNAT_TIMESTAMPS_MAX),
-	[FULLNAT_SVC_A_CONN_TIMEOUT] = NLA_POLICY_FULL_RANGE(NLA_U32, &conn_timeout_range),
-};
-
-static const struct nla_policy laddr_policy[FULLNAT_LADDR_A_MAX + 1] = {
-	[FULLNAT_LADDR_A_FAMILY] = { .type = NLA_U16 },
-	[FULLNAT_LADDR_A_ADDR] = { .type = NLA_BINARY, .len = sizeof(struct in6_addr) },
-	[FULLNAT_LADDR_A_ADDR_END] = { .type = NLA_BINARY, .len = sizeof(struct in6_addr) },
-	[FULLNAT_LADDR_A_PORT_MIN] = NLA_POLICY_MIN(NLA_U16, 1),
-	[FULLNAT_LADDR_A_PORT_MAX] = NLA_POLICY_MIN(NLA_U16, 1),
-};
-
 static const struct nla_policy fnat_policy[FULLNAT_A_MAX + 1] = {
-	[FULLNAT_A_SERVICE] = NLA_POLICY_NESTED(svc_policy),
-	[FULLNAT_A_LADDR] = NLA_POLICY_NESTED(laddr_policy),
+	[FULLNAT_A_SERVICE] = NLA_POLICY_NESTED(fnat_svc_policy),
+	[FULLNAT_A_LADDR] = NLA_POLICY_NESTED(fnat_laddr_policy),
+	[FULLNAT_A_OPTIONS] = NLA_POLICY_NESTED(fnat_opt_policy),
+	[FULLNAT_A_CONN] = NLA_POLICY_NESTED(fnat_conn_policy),
 };
 
-/* The family's own address length; 0: a family that we do not forward. */
-static unsigned int addr_len(u16 af)
+/* Under fnat_net.lock. */
+static int set_service(struct fnat_net *fn, struct fnat_service *svc,
+		       const struct fnat_svc_key *key, const struct fnat_svc_options *opt,
+		       struct netlink_ext_ack *extack)
 {
-	if (af == AF_INET6 && IS_ENABLED(CONFIG_IP_VS_IPV6))
-		return sizeof(struct in6_addr);
-	return af == AF_INET ? sizeof(struct in_addr) : 0;
-}
-
-static int parse_family(const struct nlattr *nla, struct netlink_ext_ack *extack, u16 *af)
-{
-	if (!nla) {
-		NL_SET_ERR_MSG(extack, "the address family is missing");
-		return -EINVAL;
+	if (!svc && key->prefix_len && fn->prefix_count >= FULLNAT_PREFIXES_MAX) {
+		NL_SET_ERR_MSG(extack, "there are 64 default entries already: remove one first");
+		return -ENOSPC;
 	}
-	*af = nla_get_u16(nla);
-	if (addr_len(*af))
-		return 0;
-	if (*af == AF_INET6)
-		NL_SET_ERR_MSG_ATTR(extack, nla, "ip_vs of this kernel does not balance IPv6");
+	if (svc)
+		fnat_service_set_options(svc, opt);
 	else
-		NL_SET_ERR_MSG_ATTR(extack, nla, "FULLNAT is for IPv4 and IPv6 only");
-	return -EOPNOTSUPP;
-}
-
-static int parse_addr(const struct nlattr *nla, u16 af, struct netlink_ext_ack *extack,
-		      union nf_inet_addr *addr)
-{
-	memset(addr, 0, sizeof(*addr));
-	if (nla_len(nla) != addr_len(af)) {
-		NL_SET_ERR_MSG_ATTR(extack, nla, "the address is not of the given family");
-		return -EINVAL;
-	}
-	memcpy(addr, nla_data(nla), nla_len(nla));
+		svc = fnat_service_create(fn, key, opt);
+	if (!svc)
+		return -ENOMEM;
+	svc->declared = true;
 	return 0;
-}
-
-static int parse_svc_tuple(struct nlattr **tb, struct netlink_ext_ack *extack,
-			   struct fnat_svc_key *key)
-{
-	if (!tb[FULLNAT_SVC_A_PROTOCOL] || !tb[FULLNAT_SVC_A_ADDR] || !tb[FULLNAT_SVC_A_PORT]) {
-		NL_SET_ERR_MSG(extack,
-			       "a service is named by protocol, address and port, or by a fwmark");
-		return -EINVAL;
-	}
-	key->protocol = nla_get_u16(tb[FULLNAT_SVC_A_PROTOCOL]);
-	if (key->protocol != IPPROTO_TCP && key->protocol != IPPROTO_UDP) {
-		NL_SET_ERR_MSG_ATTR(extack, tb[FULLNAT_SVC_A_PROTOCOL],
-				    "FULLNAT is for TCP and UDP only: use masquerading (ipvsadm -a ... -m)");
-		return -EOPNOTSUPP;
-	}
-	key->port = nla_get_be16(tb[FULLNAT_SVC_A_PORT]);
-	return parse_addr(tb[FULLNAT_SVC_A_ADDR], key->af, extack, &key->addr);
-}
-
-static int parse_svc_key(struct nlattr **tb, struct netlink_ext_ack *extack,
-			 struct fnat_svc_key *key)
-{
-	int err;
-
-	memset(key, 0, sizeof(*key));
-	err = parse_family(tb[FULLNAT_SVC_A_FAMILY], extack, &key->af);
-	if (err)
-		return err;
-	if (!tb[FULLNAT_SVC_A_FWMARK])
-		return parse_svc_tuple(tb, extack, key);
-	if (tb[FULLNAT_SVC_A_PROTOCOL] || tb[FULLNAT_SVC_A_ADDR] || tb[FULLNAT_SVC_A_PORT]) {
-		NL_SET_ERR_MSG_ATTR(extack, tb[FULLNAT_SVC_A_FWMARK],
-				    "a fwmark service has no protocol, address or port");
-		return -EINVAL;
-	}
-	key->fwmark = nla_get_u32(tb[FULLNAT_SVC_A_FWMARK]);
-	if (!key->fwmark) {
-		NL_SET_ERR_MSG_ATTR(extack, tb[FULLNAT_SVC_A_FWMARK], "the fwmark cannot be 0");
-		return -EINVAL;
-	}
-	return 0;
-}
-
-static int parse_service(struct nlattr *nla, struct nlattr **tb, struct netlink_ext_ack *extack,
-			 struct fnat_svc_key *key)
-{
-	int err;
-
-	if (!nla) {
-		NL_SET_ERR_MSG(extack, "the service is missing");
-		return -EINVAL;
-	}
-	err = nla_parse_nested(tb, FULLNAT_SVC_A_MAX, nla, svc_policy, extack);
-	return err ? : parse_svc_key(tb, extack, key);
-}
-
-/* Is there a row in the wire format for this kind and family? 0 = off. */
-static int parse_toa_kind(const struct nlattr *nla, unsigned int len,
-			  struct netlink_ext_ack *extack, u8 *kind)
-{
-	if (!nla)
-		return 0;
-	*kind = nla_get_u8(nla);
-	if (!*kind || toa_layout(*kind, len))
-		return 0;
-	if (len == TOA_LEN_V4)
-		NL_SET_ERR_MSG_ATTR(extack, nla,
-				    "unknown TOA kind for IPv4: it is 200, 254 or 0 (off)");
-	else
-		NL_SET_ERR_MSG_ATTR(extack, nla,
-				    "unknown TOA kind for IPv6: it is 253, 254 or 0 (off)");
-	return -EINVAL;
-}
-
-/* A service that has no TCP connections is not asked about TCP options. */
-static int check_tcp_options(struct nlattr **tb, const struct fnat_svc_key *key,
-			     struct netlink_ext_ack *extack)
-{
-	const struct nlattr *nla = tb[FULLNAT_SVC_A_TOA_V4] ? : tb[FULLNAT_SVC_A_TOA_V6] ? :
-				   tb[FULLNAT_SVC_A_TIMESTAMPS];
-
-	if (!nla || key->protocol != IPPROTO_UDP)
-		return 0;
-	NL_SET_ERR_MSG_ATTR(extack, nla, "TOA and timestamps are options of TCP, not of UDP");
-	return -EINVAL;
-}
-
-static int parse_svc_options(struct nlattr **tb, struct netlink_ext_ack *extack,
-			     struct fnat_svc_options *opt)
-{
-	int err = parse_toa_kind(tb[FULLNAT_SVC_A_TOA_V4], TOA_LEN_V4, extack, &opt->toa_v4);
-
-	if (!err)
-		err = parse_toa_kind(tb[FULLNAT_SVC_A_TOA_V6], TOA_LEN_V6, extack, &opt->toa_v6);
-	if (!err && tb[FULLNAT_SVC_A_TIMESTAMPS])
-		opt->timestamps = nla_get_u8(tb[FULLNAT_SVC_A_TIMESTAMPS]);
-	if (!err && tb[FULLNAT_SVC_A_CONN_TIMEOUT])
-		opt->conn_timeout = nla_get_u32(tb[FULLNAT_SVC_A_CONN_TIMEOUT]);
-	return err;
-}
-
-/* Not 0/8, loopback, multicast, broadcast. */
-static bool is_laddr4(__be32 addr)
-{
-	return !ipv4_is_zeronet(addr) && !ipv4_is_loopback(addr) && ntohl(addr) < 0xe0000000;
-}
-
-/* Not ::, ::1 and the rest of ::/96, mapped, link-local (a LIP has no scope), multicast. */
-static bool is_laddr6(const struct in6_addr *addr)
-{
-	const __be32 *word = addr->s6_addr32;
-
-	return (word[0] | word[1] | word[2]) && !ipv6_addr_v4mapped(addr) &&
-	       (word[0] & htonl(0xffc00000)) != htonl(0xfe800000) &&
-	       !ipv6_addr_is_multicast(addr);
-}
-
-static int parse_laddr_addr(const struct nlattr *nla, u16 af, struct netlink_ext_ack *extack,
-			    union nf_inet_addr *addr)
-{
-	int err = parse_addr(nla, af, extack, addr);
-
-	if (err)
-		return err;
-	if (af == AF_INET ? is_laddr4(addr->ip) : is_laddr6(&addr->in6))
-		return 0;
-	NL_SET_ERR_MSG_ATTR(extack, nla,
-			    "not a unicast address that other hosts could answer to");
-	return -EINVAL;
-}
-
-/* How far end is behind addr, or U64_MAX; end is not before addr. */
-static u64 range_distance(u16 af, const union nf_inet_addr *addr, const union nf_inet_addr *end)
-{
-	u64 addr_high = get_unaligned_be64(&addr->ip6[0]), addr_low;
-	u64 end_high = get_unaligned_be64(&end->ip6[0]), end_low;
-
-	if (af == AF_INET)
-		return ntohl(end->ip) - ntohl(addr->ip);
-	addr_low = get_unaligned_be64(&addr->ip6[2]);
-	end_low = get_unaligned_be64(&end->ip6[2]);
-	/* with a borrow the low halves' difference is right as it is */
-	return end_high - addr_high == (end_low < addr_low) ? end_low - addr_low : U64_MAX;
-}
-
-/*
- * What is no LIP are prefixes wider than a range can be: a range whose ends are
- * LIPs has none of them inside.
- */
-static int parse_laddr_range(struct nlattr **tb, struct netlink_ext_ack *extack,
-			     struct fnat_laddr_spec *spec)
-{
-	const struct nlattr *nla = tb[FULLNAT_LADDR_A_ADDR_END];
-	union nf_inet_addr end;
-	u64 distance;
-	int err;
-
-	spec->count = 1;
-	if (!nla)
-		return 0;
-	err = parse_laddr_addr(nla, spec->af, extack, &end);
-	if (err)
-		return err;
-	if (memcmp(&end, &spec->addr, sizeof(end)) < 0) {
-		NL_SET_ERR_MSG_ATTR(extack, nla, "the range ends before it begins");
-		return -EINVAL;
-	}
-	distance = range_distance(spec->af, &spec->addr, &end);
-	if (distance >= FULLNAT_LADDR_RANGE_MAX) {
-		NL_SET_ERR_MSG_ATTR(extack, nla, "a range can have 65536 addresses at most");
-		return -E2BIG;
-	}
-	spec->count = distance + 1;
-	return 0;
-}
-
-static int parse_laddr_ports(struct nlattr **tb, struct netlink_ext_ack *extack,
-			     struct fnat_laddr_spec *spec)
-{
-	const struct nlattr *min = tb[FULLNAT_LADDR_A_PORT_MIN];
-	const struct nlattr *max = tb[FULLNAT_LADDR_A_PORT_MAX];
-
-	spec->port_min = min ? nla_get_u16(min) : FULLNAT_PORT_MIN_DEFAULT;
-	spec->port_max = max ? nla_get_u16(max) : FULLNAT_PORT_MAX_DEFAULT;
-	if (spec->port_min <= spec->port_max)
-		return 0;
-	NL_SET_ERR_MSG_ATTR(extack, min ? : max, "the port range ends before it begins");
-	return -EINVAL;
-}
-
-static int parse_laddr(const struct nlattr *nla, struct netlink_ext_ack *extack,
-		       struct fnat_laddr_spec *spec)
-{
-	struct nlattr *tb[FULLNAT_LADDR_A_MAX + 1];
-	u16 af;
-	int err;
-
-	if (!nla) {
-		NL_SET_ERR_MSG(extack, "the local address is missing");
-		return -EINVAL;
-	}
-	err = nla_parse_nested(tb, FULLNAT_LADDR_A_MAX, nla, laddr_policy, extack);
-	if (!err)
-		err = parse_family(tb[FULLNAT_LADDR_A_FAMILY], extack, &af);
-	if (err)
-		return err;
-	if (!tb[FULLNAT_LADDR_A_ADDR]) {
-		NL_SET_ERR_MSG_ATTR(extack, nla, "the local address has no address");
-		return -EINVAL;
-	}
-	spec->af = af;
-	err = parse_laddr_addr(tb[FULLNAT_LADDR_A_ADDR], af, extack, &spec->addr);
-	if (!err)
-		err = parse_laddr_range(tb, extack, spec);
-	if (!err)
-		err = parse_laddr_ports(tb, extack, spec);
-	return err;
 }
 
 static int cmd_set_service(struct sk_buff *skb, struct genl_info *info)
@@ -313,21 +54,19 @@ static int cmd_set_service(struct sk_buff *skb, struct genl_info *info)
 	struct fnat_svc_key key;
 	int err;
 
-	err = parse_service(info->attrs[FULLNAT_A_SERVICE], tb, info->extack, &key);
+	err = fnat_nl_parse_service(info->attrs[FULLNAT_A_SERVICE], tb, info->extack, &key);
 	if (!err)
-		err = check_tcp_options(tb, &key, info->extack);
+		err = fnat_nl_check_tcp_options(tb, &key, info->extack);
 	if (err)
 		return err;
 	mutex_lock(&fn->lock);
 	svc = fnat_service_get(fn, &key);
 	if (svc)
 		opt = svc->opt;
-	err = parse_svc_options(tb, info->extack, &opt);
-	if (!err && svc)
-		fnat_service_set_options(svc, &opt);
-	else if (!err && !fnat_service_create(fn, &key, &opt))
-		err = -ENOMEM;
-	fn->gen++;
+	err = fnat_nl_parse_svc_options(tb, info->extack, &opt);
+	if (!err)
+		err = set_service(fn, svc, &key, &opt, info->extack);
+	fnat_net_changed(fn);
 	mutex_unlock(&fn->lock);
 	return err;
 }
@@ -353,14 +92,19 @@ static int cmd_del_service(struct sk_buff *skb, struct genl_info *info)
 	struct fnat_svc_key key;
 	int err;
 
-	err = parse_service(nla, tb, info->extack, &key);
+	err = fnat_nl_parse_service(nla, tb, info->extack, &key);
 	if (err)
 		return err;
 	mutex_lock(&fn->lock);
 	svc = find_service(fn, nla, &key, info->extack);
+	if (svc && !svc->declared) {
+		NL_SET_ERR_MSG_ATTR(info->extack, nla,
+				    "the service is FULLNAT by its scheduler: give it another one with ipvsadm -E ... -s");
+		svc = NULL;
+	}
 	if (svc)
 		fnat_service_delete(fn, svc);
-	fn->gen++;
+	fnat_net_changed(fn);
 	mutex_unlock(&fn->lock);
 	return svc ? 0 : -ENOENT;
 }
@@ -371,9 +115,125 @@ static int cmd_flush(struct sk_buff *skb, struct genl_info *info)
 
 	mutex_lock(&fn->lock);
 	fnat_service_flush(fn);
-	fn->gen++;
+	fnat_net_changed(fn);
 	mutex_unlock(&fn->lock);
 	return 0;
+}
+
+static void zero_service(struct fnat_service *svc)
+{
+	atomic64_set(&svc->conns, 0);
+	atomic64_set(&svc->exhausted, 0);
+	atomic64_set(&svc->no_laddr, 0);
+}
+
+/* Under fnat_net.lock. */
+static void zero_all(struct fnat_net *fn)
+{
+	struct fnat_service *svc;
+	struct fnat_laddr *laddr;
+	unsigned int i;
+
+	for (i = 0; i < FNAT_SVC_HASH_SIZE; i++)
+		hlist_for_each_entry(svc, &fn->svc_hash[i], hnode)
+			zero_service(svc);
+	for (i = 0; i < FNAT_LADDR_HASH_SIZE; i++) {
+		hlist_for_each_entry(laddr, &fn->laddr_hash[i], hnode) {
+			atomic64_set(&laddr->conflicts, 0);
+			atomic64_set(&laddr->takeovers, 0);
+			atomic64_set(&laddr->exhausted, 0);
+		}
+		cond_resched();
+	}
+}
+
+static int cmd_zero(struct sk_buff *skb, struct genl_info *info)
+{
+	struct fnat_net *fn = fnat_net(genl_info_net(info));
+	struct nlattr *nla = info->attrs[FULLNAT_A_SERVICE];
+	struct fnat_service *svc = NULL;
+	struct fnat_svc_key key;
+	int err = nla ? fnat_nl_parse_svc_key(nla, info->extack, &key) : 0;
+
+	if (err)
+		return err;
+	mutex_lock(&fn->lock);
+	if (nla)
+		svc = find_service(fn, nla, &key, info->extack);
+	if (svc)
+		zero_service(svc);
+	else if (!nla)
+		zero_all(fn);
+	mutex_unlock(&fn->lock);
+	return nla && !svc ? -ENOENT : 0;
+}
+
+static int parse_secret(const struct nlattr *nla, struct netlink_ext_ack *extack,
+			struct fnat_secret **secret)
+{
+	if (nla_len(nla) < FULLNAT_SECRET_MIN || nla_len(nla) > FULLNAT_SECRET_MAX) {
+		NL_SET_ERR_MSG_ATTR(extack, nla, "a secret has 16 to 64 bytes");
+		return -EINVAL;
+	}
+	*secret = fnat_secret_derive(nla_data(nla), nla_len(nla));
+	return *secret ? 0 : -ENOMEM;
+}
+
+static int cmd_set_options(struct sk_buff *skb, struct genl_info *info)
+{
+	struct fnat_net *fn = fnat_net(genl_info_net(info));
+	struct nlattr *nla = info->attrs[FULLNAT_A_OPTIONS], *tb[FULLNAT_OPT_A_MAX + 1];
+	struct fnat_secret *secret;
+	int err;
+
+	if (!nla) {
+		NL_SET_ERR_MSG(info->extack, "the options are missing");
+		return -EINVAL;
+	}
+	err = nla_parse_nested(tb, FULLNAT_OPT_A_MAX, nla, fnat_opt_policy, info->extack);
+	if (err || !tb[FULLNAT_OPT_A_SECRET])
+		return err;
+	err = parse_secret(tb[FULLNAT_OPT_A_SECRET], info->extack, &secret);
+	if (err)
+		return err;
+	mutex_lock(&fn->lock);
+	/* the same once more changes nothing for connections */
+	if (rcu_dereference_protected(fn->secret, lockdep_is_held(&fn->lock))->id != secret->id)
+		fnat_laddr_set_secret(fn, secret);
+	else
+		fnat_secret_put(secret);
+	mutex_unlock(&fn->lock);
+	return 0;
+}
+
+static int put_options(struct sk_buff *msg, const struct fnat_net *fn)
+{
+	struct nlattr *nest = nla_nest_start(msg, FULLNAT_A_OPTIONS);
+	u32 id;
+
+	rcu_read_lock();
+	id = rcu_dereference(fn->secret)->id;
+	rcu_read_unlock();
+	if (!nest || (id && nla_put_u32(msg, FULLNAT_OPT_A_SECRET_ID, id)))
+		return -EMSGSIZE;
+	nla_nest_end(msg, nest);
+	return 0;
+}
+
+static int cmd_get_options(struct sk_buff *skb, struct genl_info *info)
+{
+	struct sk_buff *msg = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
+	void *hdr;
+
+	if (!msg)
+		return -ENOMEM;
+	hdr = genlmsg_put_reply(msg, info, &fnat_family, 0, FULLNAT_CMD_GET_OPTIONS);
+	if (!hdr || put_options(msg, fnat_net(genl_info_net(info)))) {
+		nlmsg_free(msg);
+		return -EMSGSIZE;
+	}
+	genlmsg_end(msg, hdr);
+	return genlmsg_reply(msg, info);
 }
 
 typedef int (*pool_change_fn)(struct fnat_net *fn, struct fnat_pool __rcu **poolp,
@@ -391,9 +251,9 @@ static int change_pool(struct genl_info *info, pool_change_fn change)
 	int err = 0;
 
 	if (nla)
-		err = parse_service(nla, tb, info->extack, &key);
+		err = fnat_nl_parse_service(nla, tb, info->extack, &key);
 	if (!err)
-		err = parse_laddr(info->attrs[FULLNAT_A_LADDR], info->extack, &spec);
+		err = fnat_nl_parse_laddr(info->attrs[FULLNAT_A_LADDR], info->extack, &spec);
 	/* a service by fwmark has a family, too: ip_vs keeps one for each */
 	if (!err && nla && key.af != spec.af) {
 		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[FULLNAT_A_LADDR],
@@ -410,7 +270,7 @@ static int change_pool(struct genl_info *info, pool_change_fn change)
 		err = -ENOENT;
 	else
 		err = change(fn, svc ? &svc->pool : &fn->default_pool, &spec, info->extack);
-	fn->gen++;
+	fnat_net_changed(fn);
 	mutex_unlock(&fn->lock);
 	return err;
 }
@@ -431,8 +291,11 @@ static int put_svc_key(struct sk_buff *msg, const struct fnat_svc_key *key)
 		return -EMSGSIZE;
 	if (key->fwmark)
 		return nla_put_u32(msg, FULLNAT_SVC_A_FWMARK, key->fwmark);
+	if (key->prefix_len)
+		return nla_put(msg, FULLNAT_SVC_A_ADDR, fnat_nl_addr_len(key->af), &key->addr) ? :
+		       nla_put_u8(msg, FULLNAT_SVC_A_PREFIX_LEN, key->prefix_len);
 	if (nla_put_u16(msg, FULLNAT_SVC_A_PROTOCOL, key->protocol) ||
-	    nla_put(msg, FULLNAT_SVC_A_ADDR, addr_len(key->af), &key->addr) ||
+	    nla_put(msg, FULLNAT_SVC_A_ADDR, fnat_nl_addr_len(key->af), &key->addr) ||
 	    nla_put_be16(msg, FULLNAT_SVC_A_PORT, key->port))
 		return -EMSGSIZE;
 	return 0;
@@ -464,7 +327,10 @@ static int put_service(struct sk_buff *msg, struct fnat_net *fn, const struct fn
 	    nla_put_u32(msg, FULLNAT_SVC_A_LADDRS, pool ? pool->count : 0) ||
 	    put_counter(msg, FULLNAT_SVC_A_CONNS, FULLNAT_SVC_A_PAD, &svc->conns) ||
 	    put_counter(msg, FULLNAT_SVC_A_EXHAUSTED, FULLNAT_SVC_A_PAD, &svc->exhausted) ||
-	    put_counter(msg, FULLNAT_SVC_A_NO_LADDR, FULLNAT_SVC_A_PAD, &svc->no_laddr))
+	    put_counter(msg, FULLNAT_SVC_A_NO_LADDR, FULLNAT_SVC_A_PAD, &svc->no_laddr) ||
+	    nla_put_u8(msg, FULLNAT_SVC_A_ORIGIN,
+		       (svc->declared ? FULLNAT_ORIGIN_DECLARED : 0) |
+		       (svc->doors ? FULLNAT_ORIGIN_SCHEDULER : 0)))
 		return -EMSGSIZE;
 	nla_nest_end(msg, nest);
 	return 0;
@@ -480,7 +346,7 @@ static int cmd_get_service(struct sk_buff *skb, struct genl_info *info)
 	void *hdr;
 	int err;
 
-	err = parse_service(nla, tb, info->extack, &key);
+	err = fnat_nl_parse_service(nla, tb, info->extack, &key);
 	if (err)
 		return err;
 	msg = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
@@ -499,7 +365,13 @@ static int cmd_get_service(struct sk_buff *skb, struct genl_info *info)
 	return genlmsg_reply(msg, info);
 }
 
-static void *dump_put_header(struct sk_buff *msg, struct netlink_callback *cb, u8 cmd)
+/* The begin of an answer to a command that is no dump. */
+void *fnat_nl_reply_header(struct sk_buff *msg, struct genl_info *info, u8 cmd)
+{
+	return genlmsg_put_reply(msg, info, &fnat_family, 0, cmd);
+}
+
+void *fnat_nl_dump_header(struct sk_buff *msg, struct netlink_callback *cb, u8 cmd)
 {
 	void *hdr = genlmsg_put(msg, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq, &fnat_family,
 				NLM_F_MULTI, cmd);
@@ -560,7 +432,7 @@ static int dump_one_service(struct fnat_service *svc, void *arg)
 
 	if (dump_skips(ctx))
 		return 0;
-	hdr = dump_put_header(ctx->msg, ctx->cb, FULLNAT_CMD_GET_SERVICE);
+	hdr = fnat_nl_dump_header(ctx->msg, ctx->cb, FULLNAT_CMD_GET_SERVICE);
 	return dump_done_one(ctx, hdr, hdr ? put_service(ctx->msg, ctx->fn, svc) : -EMSGSIZE);
 }
 
@@ -586,7 +458,7 @@ static int put_laddr(struct sk_buff *msg, const struct fnat_net *fn,
 	local = fnat_route_addr_is_local(fn->net, laddr->af, &laddr->addr);
 	rcu_read_unlock();
 	if (!nest || nla_put_u16(msg, FULLNAT_LADDR_A_FAMILY, laddr->af) ||
-	    nla_put(msg, FULLNAT_LADDR_A_ADDR, addr_len(laddr->af), &laddr->addr) ||
+	    nla_put(msg, FULLNAT_LADDR_A_ADDR, fnat_nl_addr_len(laddr->af), &laddr->addr) ||
 	    nla_put_u16(msg, FULLNAT_LADDR_A_PORT_MIN, laddr->port_min) ||
 	    nla_put_u16(msg, FULLNAT_LADDR_A_PORT_MAX, laddr->port_max) ||
 	    nla_put_u8(msg, FULLNAT_LADDR_A_LOCAL, local) ||
@@ -595,7 +467,9 @@ static int put_laddr(struct sk_buff *msg, const struct fnat_net *fn,
 			&laddr->conflicts) ||
 	    put_counter(msg, FULLNAT_LADDR_A_TAKEOVERS, FULLNAT_LADDR_A_PAD,
 			&laddr->takeovers) ||
-	    put_counter(msg, FULLNAT_LADDR_A_EXHAUSTED, FULLNAT_LADDR_A_PAD, &laddr->exhausted))
+	    put_counter(msg, FULLNAT_LADDR_A_EXHAUSTED, FULLNAT_LADDR_A_PAD,
+			&laddr->exhausted) ||
+	    (!laddr->pools && nla_put_flag(msg, FULLNAT_LADDR_A_DRAINING)))
 		return -EMSGSIZE;
 	nla_nest_end(msg, nest);
 	return 0;
@@ -610,7 +484,7 @@ static int dump_one_laddr(struct dump_ctx *ctx, const struct fnat_svc_key *key,
 
 	if (dump_skips(ctx))
 		return 0;
-	hdr = dump_put_header(ctx->msg, ctx->cb, FULLNAT_CMD_GET_LADDR);
+	hdr = fnat_nl_dump_header(ctx->msg, ctx->cb, FULLNAT_CMD_GET_LADDR);
 	err = hdr ? 0 : -EMSGSIZE;
 	if (!err && key) {
 		nest = nla_nest_start(ctx->msg, FULLNAT_A_SERVICE);
@@ -643,6 +517,24 @@ static int dump_service_pool(struct fnat_service *svc, void *arg)
 	return dump_pool(ctx, &svc->key, &svc->pool);
 }
 
+/* Those that no pool has any more, as long as they have connections. */
+static void dump_draining(struct dump_ctx *ctx)
+{
+	const struct fnat_laddr *laddr;
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < FNAT_LADDR_HASH_SIZE && !err; i++) {
+		hlist_for_each_entry(laddr, &ctx->fn->laddr_hash[i], hnode) {
+			if (laddr->pools || !atomic_read(&laddr->conns))
+				continue;
+			err = dump_one_laddr(ctx, NULL, laddr);
+			if (err)
+				break;
+		}
+	}
+}
+
 static int dump_laddrs(struct sk_buff *msg, struct netlink_callback *cb)
 {
 	struct fnat_net *fn = fnat_net(sock_net(cb->skb->sk));
@@ -653,7 +545,7 @@ static int dump_laddrs(struct sk_buff *msg, struct netlink_callback *cb)
 	int err;
 
 	if (svc) {
-		err = parse_service(svc, tb, cb->extack, &key);
+		err = fnat_nl_parse_service(svc, tb, cb->extack, &key);
 		if (err)
 			return err;
 		ctx.only = &key;
@@ -666,7 +558,9 @@ static int dump_laddrs(struct sk_buff *msg, struct netlink_callback *cb)
 	else if (!ctx.only)
 		err = dump_pool(&ctx, NULL, &fn->default_pool);
 	if (!err)
-		each_service(fn, dump_service_pool, &ctx);
+		err = each_service(fn, dump_service_pool, &ctx);
+	if (!err && !ctx.only)
+		dump_draining(&ctx);
 	mutex_unlock(&fn->lock);
 	return err == -ENOENT ? err : msg->len;
 }
@@ -701,10 +595,31 @@ static const struct genl_ops fnat_ops[] = {
 		.cmd = FULLNAT_CMD_FLUSH,
 		.flags = GENL_UNS_ADMIN_PERM,
 		.doit = cmd_flush,
+	}, {
+		.cmd = FULLNAT_CMD_ZERO,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.doit = cmd_zero,
+	}, {
+		.cmd = FULLNAT_CMD_SET_OPTIONS,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.doit = cmd_set_options,
+	}, {
+		.cmd = FULLNAT_CMD_GET_OPTIONS,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.doit = cmd_get_options,
+	}, {
+		.cmd = FULLNAT_CMD_GET_CONN,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.dumpit = fnat_nl_dump_conns,
+	}, {
+		.cmd = FULLNAT_CMD_DEL_CONN,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.doit = fnat_nl_del_conns,
 	},
 };
 
-static struct genl_family fnat_family __ro_after_init = {
+/* not __ro_after_init: it may be registered later, see main.c */
+static struct genl_family fnat_family = {
 	.name = FULLNAT_GENL_NAME,
 	.version = FULLNAT_GENL_VERSION,
 	.maxattr = FULLNAT_A_MAX,

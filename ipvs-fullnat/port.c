@@ -28,6 +28,9 @@
 /* ip_local_reserved_ports may have changed: search again after this. */
 #define FNAT_NONE_FREE_RETRY	HZ
 
+/* Local addresses that fnat_port_is_left() looks at. */
+#define FNAT_PORT_PROBES	16
+
 static const struct rhashtable_params portmap_params = {
 	.head_offset = offsetof(struct fnat_portmap, rnode),
 	.key_offset = offsetof(struct fnat_portmap, key),
@@ -100,17 +103,23 @@ static struct fnat_portmap *portmap_create(const struct fnat_portmap_key *key)
 	return refcount_inc_not_zero(&old->refcnt) ? old : ERR_PTR(-EAGAIN);
 }
 
+static void portmap_make_key(struct fnat_portmap_key *key, struct fnat_laddr *laddr, u16 protocol,
+			     const union nf_inet_addr *daddr, __be16 dport)
+{
+	memset(key, 0, sizeof(*key));
+	key->laddr = laddr;
+	key->daddr = *daddr;
+	key->dport = dport;
+	key->protocol = protocol;
+}
+
 /* With a reference; -ENOMEM; -EAGAIN: an old one is going away. */
 static struct fnat_portmap *portmap_get(struct fnat_laddr *laddr, const struct fnat_flow *f)
 {
 	struct fnat_portmap_key key;
 	struct fnat_portmap *pm;
 
-	memset(&key, 0, sizeof(key));
-	key.laddr = laddr;
-	key.daddr = f->daddr;
-	key.dport = f->dport;
-	key.protocol = f->protocol;
+	portmap_make_key(&key, laddr, f->protocol, &f->daddr, f->dport);
 	pm = rhashtable_lookup(&portmaps, &key, portmap_params);
 	if (pm && refcount_inc_not_zero(&pm->refcnt))
 		return pm;
@@ -178,6 +187,14 @@ static int portmap_scan(struct fnat_portmap *pm, const struct net *net,
 	return 0;
 }
 
+/* Is it known that a search would find nothing? Without the lock it is advice. */
+static bool none_is_free(const struct fnat_portmap *pm, const struct port_range *r)
+{
+	return READ_ONCE(pm->used) >= range_size(r) ||
+	       (READ_ONCE(pm->none_free) &&
+		time_before(jiffies, READ_ONCE(pm->none_since) + FNAT_NONE_FREE_RETRY));
+}
+
 /* A free port, marked as used; 0: none; -ENOMEM. */
 static int portmap_take_free(struct fnat_portmap *pm, const struct net *net)
 {
@@ -185,9 +202,7 @@ static int portmap_take_free(struct fnat_portmap *pm, const struct net *net)
 	unsigned int start;
 	int port;
 
-	if (pm->used >= range_size(&r))
-		return 0;
-	if (pm->none_free && time_before(jiffies, pm->none_since + FNAT_NONE_FREE_RETRY))
+	if (none_is_free(pm, &r))
 		return 0;
 
 	start = pm->next;
@@ -253,7 +268,7 @@ static unsigned int portmap_take_half_open(struct fnat_net *fn, struct fnat_port
 	struct fnat_flow *victim;
 
 	victim = list_first_entry_or_null(&pm->half_open_list, struct fnat_flow, port_list);
-	if (!victim || time_before(jiffies, victim->created + half_open_grace(pm)))
+	if (!victim || (u32)jiffies - victim->created < half_open_grace(pm))
 		return 0;
 	fnat_stat_inc(fn, takeover_half_open);
 	*recycled = victim;
@@ -296,6 +311,20 @@ static int portmap_take(struct fnat_net *fn, struct fnat_portmap *pm,
 	return port;
 }
 
+/* The port is marked as used, for this flow. Under the lock of the port map. */
+static void flow_settle(struct fnat_portmap *pm, struct fnat_flow *f, u16 port,
+			enum fnat_port_state state)
+{
+	f->laddr = pm->key.laddr->addr;
+	f->lport = htons(port);
+	f->portmap = pm;
+	f->created = (u32)jiffies;
+	pm->last_used = jiffies;
+	INIT_LIST_HEAD(&f->port_list);
+	flow_join_list(pm, f, state);
+	fnat_flow_hash_reply(f);
+}
+
 /* 0; -EADDRINUSE: no port is left; -ENOMEM; -EAGAIN: the port map is going away. */
 static int port_alloc_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fnat_flow *f)
 {
@@ -306,13 +335,7 @@ static int port_alloc_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fn
 	port = likely(!pm->dead) ? portmap_take(fn, pm, &recycled) : -EAGAIN;
 	err = port ? port : -EADDRINUSE;
 	if (port > 0) {
-		f->laddr = pm->key.laddr->addr;
-		f->lport = htons(port);
-		f->portmap = pm;
-		f->created = jiffies;
-		pm->last_used = jiffies;
-		flow_join_list(pm, f, FNAT_PORT_HALF_OPEN);
-		fnat_flow_hash_reply(f);
+		flow_settle(pm, f, port, FNAT_PORT_HALF_OPEN);
 		err = 0;
 	}
 	spin_unlock_bh(&pm->lock);
@@ -322,8 +345,82 @@ static int port_alloc_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fn
 	return err;
 }
 
-/* Gives the flow a port of this LIP. 0, -EADDRINUSE, -ENOMEM. */
-static int port_alloc_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f)
+/* Whoever holds the port. NULL: nobody. Under the lock of the port map, and RCU. */
+static struct fnat_flow *port_holder(const struct fnat_portmap *pm, const struct fnat_flow *f,
+				     u16 port)
+{
+	const unsigned long *chunk = pm->chunk[port / FNAT_PORT_CHUNK];
+	struct fnat_tuple t = {
+		.saddr = f->daddr,
+		.daddr = pm->key.laddr->addr,
+		.sport = f->dport,
+		.dport = htons(port),
+		.af = f->af,
+		.protocol = f->protocol,
+	};
+	enum fnat_dir dir;
+
+	if (!chunk || !test_bit(port % FNAT_PORT_CHUNK, chunk))
+		return NULL;
+	return fnat_flow_find(f->net, &t, &dir);
+}
+
+/*
+ * Another node has given the port to a new connection. What is known here of its former
+ * one is out of date, unless this node itself carries that.
+ */
+static bool may_replace(const struct fnat_net *fn, const struct fnat_portmap *pm,
+			const struct fnat_flow *holder)
+{
+	return holder->sync_state == FNAT_SYNC_STANDBY ||
+	       holder->port_state == FNAT_PORT_CLOSED ||
+	       !fnat_laddr_is_local(fn, pm->key.laddr);
+}
+
+static int portmap_mark(struct fnat_portmap *pm, u16 port)
+{
+	unsigned long **chunk = &pm->chunk[port / FNAT_PORT_CHUNK];
+	struct port_range r = portmap_range(pm);
+
+	if (!*chunk)
+		*chunk = bitmap_zalloc(FNAT_PORT_CHUNK, GFP_ATOMIC);
+	if (!*chunk)
+		return -ENOMEM;
+	__set_bit(port % FNAT_PORT_CHUNK, *chunk);
+	if (port >= r.min && port <= r.max)
+		pm->used++;
+	return 0;
+}
+
+/* As port_alloc_in(), one port and no other; -EADDRINUSE: it is in use here. */
+static int port_claim_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fnat_flow *f,
+			 u16 port, enum fnat_port_state state)
+{
+	struct fnat_flow *holder;
+	int err = 0;
+
+	spin_lock_bh(&pm->lock);
+	holder = port_holder(pm, f, port);
+	if (pm->dead)
+		err = -EAGAIN;
+	else if (!holder)
+		err = portmap_mark(pm, port);
+	else if (may_replace(fn, pm, holder))
+		portmap_take_from(pm, holder);
+	else
+		err = -EADDRINUSE;
+	if (!err)
+		flow_settle(pm, f, port, state);
+	spin_unlock_bh(&pm->lock);
+	return err;
+}
+
+/*
+ * Gives the flow a port of this LIP: this one, or any if it is 0. 0, -EADDRINUSE,
+ * -ENOMEM.
+ */
+static int port_get_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f,
+			 u16 port, enum fnat_port_state state)
 {
 	struct fnat_portmap *pm;
 	int err;
@@ -332,7 +429,8 @@ static int port_alloc_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct
 		pm = portmap_get(laddr, f);
 		err = PTR_ERR_OR_ZERO(pm);
 		if (!err) {
-			err = port_alloc_in(fn, pm, f);
+			err = port ? port_claim_in(fn, pm, f, port, state) :
+				     port_alloc_in(fn, pm, f);
 			if (err)
 				portmap_put(pm);
 		}
@@ -345,11 +443,34 @@ static int port_alloc_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct
 
 	if (!err)
 		atomic_inc(&laddr->conns);
-	else if (err == -EADDRINUSE)
-		atomic64_inc(&laddr->exhausted);
-	else
+	else if (err != -EADDRINUSE)
 		err = -ENOMEM;
 	return err;
+}
+
+static int port_alloc_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f)
+{
+	int err = port_get_from(fn, laddr, f, 0, FNAT_PORT_HALF_OPEN);
+
+	if (err == -EADDRINUSE)
+		atomic64_inc(&laddr->exhausted);
+	return err;
+}
+
+/**
+ * fnat_port_claim - give a flow exactly one local address and port
+ * @fn: the namespace
+ * @laddr: the address; it need not be local here
+ * @f: its family, protocol and real server are set; its reply tuple gets hashed
+ * @port: of any range
+ * @state: the flow's from now on
+ *
+ * Return: 0; -EADDRINUSE: a connection that this node carries has it; -ENOMEM.
+ */
+int fnat_port_claim(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f, u16 port,
+		    enum fnat_port_state state)
+{
+	return port_get_from(fn, laddr, f, port, state);
 }
 
 /**
@@ -385,6 +506,59 @@ int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flo
 			err = one;
 	}
 	return err;
+}
+
+/* No port is free, and no flow has closed that would give one up. No lock: it is advice. */
+static bool portmap_is_full(const struct fnat_portmap *pm)
+{
+	const struct fnat_laddr *laddr = pm->key.laddr;
+	struct port_range r = { READ_ONCE(laddr->port_min), READ_ONCE(laddr->port_max) };
+
+	if (!list_empty(&pm->closed_list) ||
+	    READ_ONCE(pm->range_gen) != READ_ONCE(laddr->range_gen))
+		return false;
+	return none_is_free(pm, &r);
+}
+
+/**
+ * fnat_port_is_left - would a connection to a real server find a local port?
+ * @fn: the namespace
+ * @pool: where it would look
+ * @af: of the real server
+ * @protocol: of the connection
+ * @daddr: the real server
+ * @dport: its port
+ *
+ * For the scheduler, which asks for each new connection: of a large pool only
+ * FNAT_PORT_PROBES addresses are looked at, beginning at a random one. An empty
+ * pool says yes: choosing another server would not help.
+ */
+bool fnat_port_is_left(const struct fnat_net *fn, const struct fnat_pool *pool, u8 af,
+		       u16 protocol, const union nf_inet_addr *daddr, __be16 dport)
+{
+	struct fnat_portmap_key key;
+	unsigned int i, start, probes;
+	bool full = false;
+
+	if (!pool || !pool->count)
+		return true;
+	probes = min_t(unsigned int, pool->count, FNAT_PORT_PROBES);
+	start = reciprocal_scale(get_random_u32(), pool->count);
+	for (i = 0; i < probes; i++) {
+		struct fnat_laddr *laddr = pool->laddr[(start + i) % pool->count];
+		const struct fnat_portmap *pm;
+
+		if (laddr->af != af || !fnat_laddr_is_local(fn, laddr))
+			continue;
+		portmap_make_key(&key, laddr, protocol, daddr, dport);
+		if (af == AF_INET)	/* of ip_vs the rest may be anything */
+			memset(&key.daddr.ip6[1], 0, sizeof(key.daddr) - sizeof(key.daddr.ip));
+		pm = rhashtable_lookup(&portmaps, &key, portmap_params);
+		if (!pm || !portmap_is_full(pm))
+			return true;
+		full = true;
+	}
+	return !full;
 }
 
 /* How many half-open flows hold a port of this LIP now. Process context. */
@@ -425,10 +599,16 @@ static void portmap_clear_port(struct fnat_portmap *pm, unsigned int port)
 	pm->none_free = false;
 }
 
-/* The end of the flow's hold on its port and port map; its reply tuple goes first. */
-void fnat_port_release(struct fnat_flow *f)
+/**
+ * fnat_port_take_away - a flow loses its port
+ * @f: the flow; RCU or the caller's reference keeps it
+ *
+ * From now on no packet of a real server finds it, and none of its client gets
+ * through. Any context, BH off or on.
+ */
+void fnat_port_take_away(struct fnat_flow *f)
 {
-	struct fnat_portmap *pm = f->portmap;
+	struct fnat_portmap *pm = READ_ONCE(f->portmap);
 	bool held = false;
 
 	if (!pm)
@@ -446,7 +626,32 @@ void fnat_port_release(struct fnat_flow *f)
 	spin_unlock_bh(&pm->lock);
 	if (held)
 		atomic_dec(&pm->key.laddr->conns);
+}
+
+/* The end of the flow's hold on its port and port map; its reply tuple goes first. */
+void fnat_port_release(struct fnat_flow *f)
+{
+	struct fnat_portmap *pm = f->portmap;
+
+	if (!pm)
+		return;
+	fnat_port_take_away(f);
 	portmap_put(pm);
+}
+
+/* Of clocks that have been keyed anew. Process context. */
+void fnat_portmap_forget_marks(struct fnat_laddr *laddr)
+{
+	struct fnat_portmap *pm;
+
+	spin_lock_bh(&laddr->lock);
+	list_for_each_entry(pm, &laddr->portmaps, laddr_list) {
+		spin_lock(&pm->lock);
+		pm->isn_mark.valid = false;
+		pm->ts_mark.valid = false;
+		spin_unlock(&pm->lock);
+	}
+	spin_unlock_bh(&laddr->lock);
 }
 
 static bool portmap_retire(struct fnat_portmap *pm, bool all)

@@ -8,8 +8,10 @@
 
 #include "fast.h"
 #include "net.h"
+#include "reset.h"
 #include "route.h"
 #include "seam.h"
+#include "sync.h"
 #include "tcp.h"
 #include "udp.h"
 #include "xmit.h"
@@ -48,9 +50,13 @@ static bool reply_is_steady(const struct fnat_pkt *pkt)
 static void reply_send(struct fnat_pkt *pkt, bool steady)
 {
 	struct ip_vs_conn *cp = pkt->flow->cp;
-	bool held = !steady && fnat_seam_get(cp);
+	bool missed = fnat_seam_misses_replies(cp);
+	bool held = (missed || !steady) && fnat_seam_get(cp);
 	u32 mark = pkt->skb->mark;
 
+	fnat_sync_packet(pkt->fn, pkt->flow);
+	if (missed && held)
+		fnat_seam_reply_state(cp, pkt->skb, pkt->thoff);
 	if (fnat_send(pkt, false))
 		fnat_fast_permit_reply(pkt->flow, pkt->dst, mark);
 	if (!held)
@@ -73,6 +79,11 @@ unsigned int fnat_reply(struct sk_buff *skb, struct fnat_flow *f, unsigned int t
 
 	if (skb_warn_if_lro(skb))
 		return fnat_drop(pkt.fn, skb, drop_lro);
+	if (unlikely(fnat_flow_is_ended(f))) {
+		fnat_reset_ended(pkt.fn, skb, f, FNAT_DIR_REPLY, thoff);
+		kfree_skb(skb);
+		return NF_STOLEN;
+	}
 	if (!reply_route(&pkt))
 		goto drop;
 	steady = reply_is_steady(&pkt);

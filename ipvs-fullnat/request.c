@@ -12,19 +12,14 @@
 #include "ip.h"
 #include "laddr.h"
 #include "net.h"
+#include "reset.h"
 #include "route.h"
 #include "seam.h"
 #include "service.h"
+#include "sync.h"
 #include "tcp.h"
 #include "udp.h"
 #include "xmit.h"
-
-static struct fnat_pool *service_pool(const struct fnat_net *fn, const struct fnat_service *svc)
-{
-	struct fnat_pool *pool = svc ? rcu_dereference(svc->pool) : NULL;
-
-	return pool && pool->count ? pool : rcu_dereference(fn->default_pool);
-}
 
 static void count_no_port(struct fnat_net *fn, struct fnat_service *svc, int err)
 {
@@ -41,7 +36,7 @@ static void count_no_port(struct fnat_net *fn, struct fnat_service *svc, int err
 	}
 }
 
-static void flow_set_options(struct fnat_flow *f, const struct fnat_service *svc)
+void fnat_flow_set_options(struct fnat_flow *f, const struct fnat_service *svc)
 {
 	const struct fnat_svc_options *opt = svc ? &svc->opt : &fnat_svc_default_options;
 
@@ -66,7 +61,7 @@ static bool flow_start(struct fnat_pkt *pkt, struct fnat_flow *f, struct fnat_se
 		fnat_stat_inc(fn, drop_duplicate_conn);
 		return false;
 	}
-	err = fnat_port_alloc(fn, service_pool(fn, svc), f);
+	err = fnat_port_alloc(fn, fnat_service_pool(fn, svc), f);
 	if (err) {
 		count_no_port(fn, svc, err);
 		return false;
@@ -92,21 +87,38 @@ static struct fnat_flow *flow_create(struct fnat_pkt *pkt, struct ip_vs_conn *cp
 		return NULL;
 	}
 	fnat_seam_fill_flow(f, cp);
-	flow_set_options(f, svc);
+	fnat_flow_set_options(f, svc);
 	if (flow_start(pkt, f, svc))
 		return f;
 	fnat_flow_free(f);
 	return NULL;
 }
 
-/*
- * A connection has lost its port to another one (port.c). A SYN or a datagram
- * may begin it anew; anything else has come too late.
- */
-static bool flow_drop_lost(struct fnat_pkt *pkt, struct ip_vs_conn *cp, struct fnat_flow *f)
+static bool flow_is_lost(const struct fnat_flow *f)
 {
-	if (f->protocol == IPPROTO_TCP && !fnat_tcp_is_syn(pkt)) {
-		fnat_stat_inc(pkt->fn, drop_port_lost);
+	return READ_ONCE(f->port_state) == FNAT_PORT_NONE || fnat_flow_is_ended(f);
+}
+
+/*
+ * A connection without a port: it has lost it to another one (port.c) or been ended, or
+ * another node's record of it was refused. A SYN may begin it anew, and so may a datagram;
+ * with a record, only once ip_vs has made a new connection of it. Anything else has come
+ * too late.
+ */
+static bool flow_begins_anew(struct fnat_pkt *pkt, struct ip_vs_conn *cp, struct fnat_flow *f)
+{
+	bool refused = f->sync_state == FNAT_SYNC_WAITING || f->sync_state == FNAT_SYNC_REFUSED;
+	bool tcp = f->protocol == IPPROTO_TCP;
+
+	if (!tcp && f->sync_state == FNAT_SYNC_REFUSED)
+		fnat_seam_expire(cp);
+	if (tcp ? !fnat_tcp_is_syn(pkt) : refused) {
+		if (refused) {
+			fnat_stat_inc(pkt->fn, drop_sync_refused);
+		} else {
+			fnat_stat_inc(pkt->fn, drop_port_lost);
+			fnat_seam_expire(cp);	/* ip_vs has just given it more time */
+		}
 		return false;
 	}
 	fnat_seam_set_flow(cp, NULL);
@@ -114,32 +126,57 @@ static bool flow_drop_lost(struct fnat_pkt *pkt, struct ip_vs_conn *cp, struct f
 	return true;
 }
 
+/* A connection without a port gets one. NULL: dropped and counted. Under fnat_seam_lock(). */
+static struct fnat_flow *request_begins(struct fnat_pkt *pkt, struct ip_vs_conn *cp,
+					struct fnat_flow *f)
+{
+	if (f && !flow_begins_anew(pkt, cp, f))
+		return NULL;
+	if (!fnat_seam_is_bound(cp)) {
+		fnat_stat_inc(pkt->fn, drop_no_conn);
+		return NULL;
+	}
+	f = flow_create(pkt, cp);
+	if (!f) {
+		fnat_seam_expire(cp);	/* the next SYN is scheduled anew */
+		return NULL;
+	}
+	fnat_seam_announce(cp);
+	fnat_sync_publish(f);
+	fnat_seam_set_flow(cp, f);
+	return f;
+}
+
 /* The flow of the connection, made if need be. NULL: dropped and counted. */
 static struct fnat_flow *request_flow(struct fnat_pkt *pkt, struct ip_vs_conn *cp)
 {
 	struct fnat_flow *f = fnat_seam_flow(cp);
 
-	if (likely(f && READ_ONCE(f->port_state) != FNAT_PORT_NONE))
+	if (likely(f && !flow_is_lost(f) && !fnat_sync_is_news(f)))
 		return f;
 
 	fnat_seam_lock(cp);
-	f = fnat_seam_flow(cp);
-	if (f && READ_ONCE(f->port_state) == FNAT_PORT_NONE && !flow_drop_lost(pkt, cp, f)) {
-		fnat_seam_unlock(cp);
-		return NULL;
-	}
-	f = fnat_seam_flow(cp);
-	if (!f && !fnat_seam_is_bound(cp)) {
-		fnat_stat_inc(pkt->fn, drop_no_conn);
-	} else if (!f) {
-		f = flow_create(pkt, cp);
-		if (f)
-			fnat_seam_set_flow(cp, f);
-		else
-			fnat_seam_expire(cp);	/* the next SYN is scheduled anew */
+	f = fnat_sync_update(pkt->fn, cp);
+	if (IS_ERR(f)) {
+		fnat_stat_inc(pkt->fn, drop_nomem);
+		f = NULL;
+	} else if (!f || flow_is_lost(f)) {
+		f = request_begins(pkt, cp, f);
 	}
 	fnat_seam_unlock(cp);
 	return f;
+}
+
+/* TCP: the operator has ended the connection, and this does not begin a new one. */
+static bool request_of_ended(struct fnat_pkt *pkt, struct ip_vs_conn *cp)
+{
+	const struct fnat_flow *f = fnat_seam_flow(cp);
+
+	if (likely(!f || !fnat_flow_is_ended(f)) || fnat_tcp_is_syn(pkt))
+		return false;
+	fnat_reset_ended(pkt->fn, pkt->skb, f, FNAT_DIR_REQUEST, pkt->thoff);
+	fnat_seam_expire_soon(cp);
+	return true;
 }
 
 /* The way to the RS. False: dropped and counted. */
@@ -176,6 +213,11 @@ void fnat_after_packet(struct fnat_net *fn, struct fnat_flow *f, struct ip_vs_co
 {
 	enum fnat_port_state state = port_state(f, cp);
 
+	fnat_sync_packet(fn, f);
+	if (unlikely(fnat_flow_is_ended(f))) {
+		fnat_seam_expire_soon(cp);
+		return;
+	}
 	fnat_port_set_state(f, state);
 	fnat_seam_adjust_timeout(fn, cp, state, f->idle_timeout);
 }
@@ -192,6 +234,8 @@ unsigned int fnat_request(struct sk_buff *skb, struct ip_vs_conn *cp, unsigned i
 
 	if (skb_warn_if_lro(skb))
 		return fnat_drop(pkt.fn, skb, drop_lro);
+	if (unlikely(request_of_ended(&pkt, cp)))
+		goto drop;
 	pkt.flow = request_flow(&pkt, cp);
 	if (!pkt.flow)
 		goto drop;

@@ -17,9 +17,24 @@
 #include <net/tcp.h>
 
 #include "ip.h"
+#include "laddr.h"
 #include "net.h"
+#include "port.h"
 #include "reset.h"
 #include "route.h"
+
+/*
+ * May both ends of a TCP flow that has a port be reset? Not in a namespace that goes
+ * away: it has no devices any more. Nor where another node may have the connection: it
+ * is alive there while here its time is up. Under RCU.
+ */
+bool fnat_may_reset(const struct fnat_net *fn, const struct fnat_flow *f)
+{
+	return !READ_ONCE(fn->exiting) && READ_ONCE(fn->sysctl.expire_rst) &&
+	       f->sync_state != FNAT_SYNC_STANDBY &&
+	       !(f->tcp.unknown & (FNAT_TCP_NO_CLIENT_ACK | FNAT_TCP_NO_SEQ_END)) &&
+	       fnat_laddr_is_local(fn, f->portmap->key.laddr);
+}
 
 /* The numbers of an RST; without an ACK flag ack_seq is 0. */
 struct rst_numbers {
@@ -149,17 +164,9 @@ void fnat_reset_half_open(struct fnat_net *fn, const struct fnat_flow *f)
 	rcu_read_unlock();
 }
 
-/**
- * fnat_reset_unknown - answer a TCP packet as a host without the connection would
- * @fn: its namespace
- * @skb: the packet, which stays the caller's
- * @t: its tuple
- * @thoff: its transport header
- *
- * RFC 9293, 3.10.7.1. Under RCU.
- */
-void fnat_reset_unknown(struct fnat_net *fn, const struct sk_buff *skb,
-			const struct fnat_tuple *t, unsigned int thoff)
+/* As a host without the connection would: RFC 9293, 3.10.7.1. Under RCU. */
+static bool reset_answer(struct fnat_net *fn, const struct sk_buff *skb,
+			 const struct fnat_tuple *t, unsigned int thoff)
 {
 	struct tcphdr _th;
 	const struct tcphdr *th = skb_header_pointer(skb, thoff, sizeof(_th), &_th);
@@ -167,7 +174,7 @@ void fnat_reset_unknown(struct fnat_net *fn, const struct sk_buff *skb,
 	struct rst_numbers n = {};
 
 	if (!th || th->rst || skb->len < thoff + th->doff * 4)
-		return;
+		return false;
 	if (th->ack) {
 		n.seq = ntohl(th->ack_seq);
 	} else {
@@ -175,6 +182,45 @@ void fnat_reset_unknown(struct fnat_net *fn, const struct sk_buff *skb,
 		n.ack_seq = ntohl(th->seq) + th->syn + th->fin + skb->len - thoff - th->doff * 4;
 	}
 	fnat_tuple_turn(&back);
-	if (send_rst(fn->net, &back, &n))
+	return send_rst(fn->net, &back, &n);
+}
+
+/**
+ * fnat_reset_unknown - answer a TCP packet as a host without the connection would
+ * @fn: its namespace
+ * @skb: the packet, which stays the caller's
+ * @t: its tuple
+ * @thoff: its transport header
+ *
+ * Under RCU.
+ */
+void fnat_reset_unknown(struct fnat_net *fn, const struct sk_buff *skb,
+			const struct fnat_tuple *t, unsigned int thoff)
+{
+	if (reset_answer(fn, skb, t, thoff))
 		fnat_stat_inc(fn, unknown_rst);
+}
+
+/**
+ * fnat_reset_ended - a packet of a connection that an operator has ended
+ * @fn: its namespace
+ * @skb: the packet, which stays the caller's
+ * @f: its flow
+ * @dir: its direction
+ * @thoff: its transport header
+ *
+ * The RSTs that the end was told by first have the numbers that were acknowledged
+ * last, and are ignored by who has got more since. This one has the number that
+ * its receiver expects. Under RCU.
+ */
+void fnat_reset_ended(struct fnat_net *fn, const struct sk_buff *skb, const struct fnat_flow *f,
+		      enum fnat_dir dir, unsigned int thoff)
+{
+	struct fnat_tuple t;
+
+	fnat_stat_inc(fn, drop_ended);
+	if (!READ_ONCE(fn->sysctl.expire_rst))
+		return;
+	fnat_flow_tuple(f, dir, &t);
+	reset_answer(fn, skb, &t, thoff);
 }

@@ -25,7 +25,11 @@
 #include "reset.h"
 #include "route.h"
 #include "seam.h"
+#include "sync.h"
 #include "xmit.h"
+
+/* How long packets of a connection that has been ended are answered by RSTs. */
+#define FNAT_ENDED_LIFE	(2 * HZ)
 
 /* The protocols in whose connections we have a say. */
 static struct seam_protocol {
@@ -58,25 +62,61 @@ struct net *fnat_seam_net(const struct ip_vs_conn *cp)
 	return cp->ipvs->net;
 }
 
-/* The declaration of the service that has scheduled the connection; NULL: none. */
-struct fnat_service *fnat_seam_service(const struct fnat_net *fn, const struct ip_vs_conn *cp)
+void fnat_seam_service_key(const struct ip_vs_service *svc, struct fnat_svc_key *key)
 {
-	const struct ip_vs_dest *dest = cp->dest;
+	memset(key, 0, sizeof(*key));
+	key->af = svc->af;
+	key->fwmark = svc->fwmark;
+	if (svc->fwmark)
+		return;
+	key->protocol = svc->protocol;
+	key->port = svc->port;
+	ip_vs_addr_copy(svc->af, &key->addr, &svc->addr);
+}
+
+/* The service that has scheduled the connection, under RCU. False: nobody knows any more. */
+bool fnat_seam_svc_key(const struct ip_vs_conn *cp, struct fnat_svc_key *key)
+{
+	const struct ip_vs_dest *dest = READ_ONCE(cp->dest);
 	const struct ip_vs_service *svc = dest ? rcu_dereference(dest->svc) : NULL;
-	struct fnat_svc_key key;
 
 	if (!svc)
-		return fnat_service_match(fn, cp->af, cp->protocol, &cp->vaddr, cp->vport,
-					  cp->fwmark);
-	memset(&key, 0, sizeof(key));
-	key.af = svc->af;
-	key.fwmark = svc->fwmark;
-	if (!svc->fwmark) {
-		key.protocol = svc->protocol;
-		key.port = svc->port;
-		ip_vs_addr_copy(svc->af, &key.addr, &svc->addr);
-	}
-	return fnat_service_get(fn, &key);
+		return false;
+	fnat_seam_service_key(svc, key);
+	return true;
+}
+
+/* The declaration that the connection falls under; NULL: none. */
+struct fnat_service *fnat_seam_service(const struct fnat_net *fn, const struct ip_vs_conn *cp)
+{
+	struct fnat_service *svc;
+	struct fnat_svc_key key;
+
+	if (fnat_seam_svc_key(cp, &key))
+		svc = fnat_service_get(fn, &key);
+	else
+		svc = fnat_service_match(fn, cp->af, cp->protocol, &cp->vaddr, cp->vport,
+					 cp->fwmark);
+	return svc ? : fnat_service_default(fn, cp->af, &cp->vaddr);
+}
+
+/* What ip_vs calls the connection's state, and the seconds that it has left. Under RCU. */
+const char *fnat_seam_state(const struct ip_vs_conn *cp, unsigned int *expires)
+{
+	const struct ip_vs_protocol *pp = ip_vs_proto_get(cp->protocol);
+	long left = READ_ONCE(cp->timer.expires) - jiffies;
+
+	*expires = timer_pending(&cp->timer) && left > 0 ? left / HZ : 0;
+	return pp && pp->state_name ? pp->state_name(READ_ONCE(cp->state)) : "NONE";
+}
+
+static bool is_hashed(const struct ip_vs_conn *cp)
+{
+#ifdef FNAT_HAVE_CONN_HNODE
+	return !hlist_bl_unhashed(&cp->hn0.node);
+#else
+	return !hlist_unhashed(&cp->c_list);
+#endif
 }
 
 /*
@@ -86,7 +126,7 @@ struct fnat_service *fnat_seam_service(const struct fnat_net *fn, const struct i
  */
 static void drop_flow(struct ip_vs_conn *cp)
 {
-	if (likely(hlist_unhashed(&cp->c_list)))
+	if (likely(!is_hashed(cp)))
 		return;
 	spin_lock_bh(&cp->lock);
 	if ((unsigned long)cp->app_data >= PAGE_SIZE) {
@@ -96,11 +136,26 @@ static void drop_flow(struct ip_vs_conn *cp)
 	spin_unlock_bh(&cp->lock);
 }
 
+/*
+ * The sync daemon sends the record (sync.h) of a connection with either of these flags.
+ * Nothing in ip_vs itself sets this one without the other: its FTP helper changes only
+ * what servers say. So a backup knows FULLNAT by it, even if nobody has declared the
+ * service there.
+ */
+#define FNAT_CONN_F_RECORD	IP_VS_CONN_F_IN_SEQ
+
+static bool conn_has_record(const struct ip_vs_conn *cp)
+{
+	return (cp->flags & IP_VS_CONN_F_SEQ_MASK) == FNAT_CONN_F_RECORD;
+}
+
 static bool conn_is_ours(const struct fnat_net *fn, const struct ip_vs_conn *cp)
 {
 	/* a template makes no packets; without a client port it is FTP data */
 	if (cp->flags & (IP_VS_CONN_F_TEMPLATE | IP_VS_CONN_F_NO_CPORT))
 		return false;
+	if (fnat_seam_is_synced(cp) && conn_has_record(cp))
+		return true;
 	switch (IP_VS_FWD_METHOD(cp)) {
 	case IP_VS_CONN_F_FULLNAT:
 		return true;
@@ -160,7 +215,7 @@ static int stock_app_conn_bind(struct ip_vs_conn *cp)
  */
 static int fullnat_app_conn_bind(struct ip_vs_conn *cp)
 {
-	const struct fnat_net *fn = fnat_net(cp->ipvs->net);
+	struct fnat_net *fn = fnat_net(cp->ipvs->net);
 
 	if (!conn_is_ours(fn, cp)) {
 		drop_flow(cp);
@@ -173,32 +228,39 @@ static int fullnat_app_conn_bind(struct ip_vs_conn *cp)
 	}
 	/* In doubt no transmitter, which is an RST, but never plain NAT. */
 	cp->packet_xmit = NULL;
-	if (!try_module_get(THIS_MODULE))
+	if (!try_module_get(THIS_MODULE)) {
+		drop_flow(cp);
 		return 0;
+	}
 	/*
 	 * ip_vs_try_bind_dest() gets here with a connection that is hashed:
 	 * its method must stay what it is.
 	 */
-	if (hlist_unhashed(&cp->c_list))
+	if (!is_hashed(cp))
 		cp->flags = (cp->flags & ~(IP_VS_CONN_F_FWD_MASK | IP_VS_CONN_F_NOOUTPUT)) |
 			    IP_VS_CONN_F_FULLNAT;
 	cp->packet_xmit = fullnat_xmit;
 	atomic_inc(&fullnat_inc.usecnt);
 	cp->app = &fullnat_inc;
+	if (fnat_seam_is_synced(cp))
+		fnat_sync_expect(fn, cp);
 	return 0;
 }
 
-/* Not in a namespace that goes away: it has no devices any more. */
 static void flow_time_is_up(struct fnat_net *fn, const struct fnat_flow *f)
 {
 	enum fnat_port_state state = READ_ONCE(f->port_state);
 
-	if (READ_ONCE(fn->exiting) || !READ_ONCE(fn->sysctl.expire_rst))
+	if (state != FNAT_PORT_OPEN && state != FNAT_PORT_HALF_OPEN)
 		return;
-	if (state == FNAT_PORT_OPEN)
-		fnat_reset_flow(fn, f);
-	else if (state == FNAT_PORT_HALF_OPEN)
-		fnat_reset_half_open(fn, f);
+	rcu_read_lock();
+	if (fnat_may_reset(fn, f)) {
+		if (state == FNAT_PORT_OPEN)
+			fnat_reset_flow(fn, f);
+		else
+			fnat_reset_half_open(fn, f);
+	}
+	rcu_read_unlock();
 }
 
 /*
@@ -251,7 +313,12 @@ void fnat_seam_fill_flow(struct fnat_flow *f, struct ip_vs_conn *cp)
 	f->cport = cp->cport;
 	f->vport = cp->vport;
 	f->dport = cp->dport;
-	/* FULLNAT needs no conntrack: see the early hook */
+	fnat_seam_untrack(cp);
+}
+
+/* FULLNAT needs no conntrack: see the early hook. Under fnat_seam_lock(). */
+void fnat_seam_untrack(struct ip_vs_conn *cp)
+{
 	cp->flags &= ~IP_VS_CONN_F_NFCT;
 }
 
@@ -346,6 +413,15 @@ void fnat_seam_expire_now(struct ip_vs_conn *cp)
 		mod_timer_pending(&cp->timer, jiffies);
 }
 
+/* For a connection that has been ended: long enough to tell both sides. Any context. */
+void fnat_seam_expire_soon(struct ip_vs_conn *cp)
+{
+	cp->timeout = FNAT_ENDED_LIFE;
+	if (timer_pending(&cp->timer) &&
+	    time_after(cp->timer.expires, jiffies + FNAT_ENDED_LIFE))
+		mod_timer_pending(&cp->timer, jiffies + FNAT_ENDED_LIFE);
+}
+
 /* TCP: will a packet without SYN, FIN and RST leave the state as it is? */
 bool fnat_seam_state_is_steady(const struct ip_vs_conn *cp)
 {
@@ -384,6 +460,91 @@ bool fnat_seam_get(struct ip_vs_conn *cp)
 void fnat_seam_put_rearm(struct ip_vs_conn *cp)
 {
 	ip_vs_conn_put(cp);
+}
+
+/* Puts the reference and leaves the timer as it is. */
+void fnat_seam_put(struct ip_vs_conn *cp)
+{
+	__ip_vs_conn_put(cp);
+}
+
+/* Does the namespace listen to what other nodes tell of their connections? */
+bool fnat_seam_is_backup(const struct fnat_net *fn)
+{
+	const struct netns_ipvs *ipvs = net_ipvs(fn->net);
+
+	return READ_ONCE(ipvs->sync_state) & IP_VS_STATE_BACKUP;
+}
+
+/* Has another node told of the connection first? */
+bool fnat_seam_is_synced(const struct ip_vs_conn *cp)
+{
+	return cp->flags & IP_VS_CONN_F_SYNC;
+}
+
+/* Of one that is synced: ip_vs starts the timer after it has copied the record. */
+bool fnat_seam_is_complete(const struct ip_vs_conn *cp)
+{
+	return timer_pending(&cp->timer);
+}
+
+/* From now on the sync daemon sends the record along. Under fnat_seam_lock(). */
+void fnat_seam_announce(struct ip_vs_conn *cp)
+{
+	cp->flags |= FNAT_CONN_F_RECORD;
+}
+
+/*
+ * ip_vs sends these as they are and keeps them as they come, with other connections' it
+ * corrects sequence numbers in the transmitter for NAT, which ours never meet. The sync
+ * daemon locks nothing here: a record has a hash.
+ */
+void fnat_seam_get_record(const struct ip_vs_conn *cp, struct fnat_record *rec)
+{
+	rec->word[0] = READ_ONCE(cp->in_seq.init_seq);
+	rec->word[1] = READ_ONCE(cp->in_seq.delta);
+	rec->word[2] = READ_ONCE(cp->in_seq.previous_delta);
+	rec->word[3] = READ_ONCE(cp->out_seq.init_seq);
+	rec->word[4] = READ_ONCE(cp->out_seq.delta);
+	rec->word[5] = READ_ONCE(cp->out_seq.previous_delta);
+}
+
+void fnat_seam_set_record(struct ip_vs_conn *cp, const struct fnat_record *rec)
+{
+	WRITE_ONCE(cp->in_seq.init_seq, rec->word[0]);
+	WRITE_ONCE(cp->in_seq.delta, rec->word[1]);
+	WRITE_ONCE(cp->in_seq.previous_delta, rec->word[2]);
+	WRITE_ONCE(cp->out_seq.init_seq, rec->word[3]);
+	WRITE_ONCE(cp->out_seq.delta, rec->word[4]);
+	WRITE_ONCE(cp->out_seq.previous_delta, rec->word[5]);
+}
+
+/* The first word alone. */
+u32 fnat_seam_record_hash(const struct ip_vs_conn *cp)
+{
+	return READ_ONCE(cp->in_seq.init_seq);
+}
+
+/*
+ * A connection that was synced before this node knew its server, and got it later, is
+ * hashed as masquerading, and its method must stay what it is: ip_vs does not find it by
+ * what we send to its client, nor asks our transmitter about ICMP.
+ */
+bool fnat_seam_misses_replies(const struct ip_vs_conn *cp)
+{
+	return IP_VS_FWD_METHOD(cp) == IP_VS_CONN_F_MASQ;
+}
+
+/* For a reply of such a connection, what ip_vs_out() would have done. Softirq. */
+void fnat_seam_reply_state(struct ip_vs_conn *cp, const struct sk_buff *skb, unsigned int thoff)
+{
+	struct ip_vs_proto_data *pd = ip_vs_proto_data_get(cp->ipvs, cp->protocol);
+
+#ifdef FNAT_HAVE_STATE_IPH_LEN
+	pd->pp->state_transition(cp, IP_VS_DIR_OUTPUT, skb, pd, thoff);
+#else
+	pd->pp->state_transition(cp, IP_VS_DIR_OUTPUT, skb, pd);
+#endif
 }
 
 /* Of the destination and its service. */

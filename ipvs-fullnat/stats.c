@@ -37,6 +37,18 @@ static const char *const stat_names[__FNAT_STAT_MAX] = {
 	[FNAT_STAT_icmp_to_client] = "icmp_to_client",
 	[FNAT_STAT_expire_rst] = "expire_rst",
 	[FNAT_STAT_half_open_rst] = "half_open_rst",
+	[FNAT_STAT_sync_accepted] = "sync_accepted",
+	[FNAT_STAT_sync_taken_over] = "sync_taken_over",
+	[FNAT_STAT_sync_replaced] = "sync_replaced",
+	[FNAT_STAT_sync_refused_no_record] = "sync_refused_no_record",
+	[FNAT_STAT_sync_refused_malformed] = "sync_refused_malformed",
+	[FNAT_STAT_sync_refused_version] = "sync_refused_version",
+	[FNAT_STAT_sync_refused_half_open] = "sync_refused_half_open",
+	[FNAT_STAT_sync_refused_no_laddr] = "sync_refused_no_laddr",
+	[FNAT_STAT_sync_refused_collision] = "sync_refused_collision",
+	[FNAT_STAT_sync_refused_conflict] = "sync_refused_conflict",
+	[FNAT_STAT_sync_refused_nomem] = "sync_refused_nomem",
+	[FNAT_STAT_conns_ended] = "conns_ended",
 	[FNAT_STAT_unknown_rst] = "unknown_rst",
 	[FNAT_STAT_fast_request] = "fast_request",
 	[FNAT_STAT_fast_reply] = "fast_reply",
@@ -47,7 +59,9 @@ static const char *const stat_names[__FNAT_STAT_MAX] = {
 	[FNAT_STAT_drop_stale_reply] = "drop_stale_reply",
 	[FNAT_STAT_drop_false_rst] = "drop_false_rst",
 	[FNAT_STAT_drop_port_lost] = "drop_port_lost",
+	[FNAT_STAT_drop_sync_refused] = "drop_sync_refused",
 	[FNAT_STAT_drop_duplicate_conn] = "drop_duplicate_conn",
+	[FNAT_STAT_drop_ended] = "drop_ended",
 	[FNAT_STAT_drop_flow_limit] = "drop_flow_limit",
 	[FNAT_STAT_drop_one_packet] = "drop_one_packet",
 	[FNAT_STAT_drop_nomem] = "drop_nomem",
@@ -94,7 +108,11 @@ static void show_service(struct seq_file *seq, const struct fnat_service *svc)
 	const struct fnat_pool *pool = rcu_dereference(svc->pool);
 
 	seq_puts(seq, "service ");
-	if (svc->key.fwmark) {
+	if (svc->key.prefix_len) {
+		seq_puts(seq, "prefix ");
+		show_addr(seq, svc->key.af, &svc->key.addr);
+		seq_printf(seq, "/%u", svc->key.prefix_len);
+	} else if (svc->key.fwmark) {
 		/* a mark has a service in each family */
 		seq_printf(seq, "fwmark %u%s", svc->key.fwmark,
 			   svc->key.af == AF_INET6 ? " ipv6" : "");
@@ -103,11 +121,12 @@ static void show_service(struct seq_file *seq, const struct fnat_service *svc)
 		show_addr(seq, svc->key.af, &svc->key.addr);
 		seq_printf(seq, ":%u", ntohs(svc->key.port));
 	}
-	seq_printf(seq, " toa_v4 %u toa_v6 %u timestamps %u laddrs %u conns %lld exhausted %lld no_laddr %lld conn_timeout %u\n",
+	seq_printf(seq, " toa_v4 %u toa_v6 %u timestamps %u laddrs %u conns %lld exhausted %lld no_laddr %lld conn_timeout %u origin %s\n",
 		   svc->opt.toa_v4, svc->opt.toa_v6, svc->opt.timestamps,
 		   pool ? pool->count : 0, (s64)atomic64_read(&svc->conns),
 		   (s64)atomic64_read(&svc->exhausted), (s64)atomic64_read(&svc->no_laddr),
-		   svc->opt.conn_timeout);
+		   svc->opt.conn_timeout,
+		   !svc->doors ? "declared" : svc->declared ? "both" : "scheduler");
 }
 
 static void show_laddr(struct seq_file *seq, const struct fnat_net *fn,
@@ -123,6 +142,17 @@ static void show_laddr(struct seq_file *seq, const struct fnat_net *fn,
 		   (s64)atomic64_read(&laddr->exhausted));
 }
 
+/* Nodes of a cluster have the same one. */
+static void show_secret(struct seq_file *seq, const struct fnat_net *fn)
+{
+	u32 id = rcu_dereference(fn->secret)->id;
+
+	if (id)
+		seq_printf(seq, "secret %08x\n", id);
+	else
+		seq_puts(seq, "secret random\n");
+}
+
 static int overview_show(struct seq_file *seq, void *v)
 {
 	const struct fnat_net *fn = fnat_net(seq_file_single_net(seq));
@@ -132,6 +162,7 @@ static int overview_show(struct seq_file *seq, void *v)
 
 	seq_printf(seq, "flows_all_namespaces %u\n", fnat_flow_count());
 	rcu_read_lock();
+	show_secret(seq, fn);
 	for (i = 0; i < FNAT_SVC_HASH_SIZE; i++)
 		hlist_for_each_entry_rcu(svc, &fn->svc_hash[i], hnode)
 			show_service(seq, svc);

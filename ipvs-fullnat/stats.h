@@ -51,6 +51,27 @@ enum fnat_stat {
 	FNAT_STAT_expire_rst,
 	/* half-open connections that lost their port or timed out: the RS was told */
 	FNAT_STAT_half_open_rst,
+	/* connections made from a record of another node; of these: that have
+	 * carried a packet here; connections whose record has become another one
+	 */
+	FNAT_STAT_sync_accepted,
+	FNAT_STAT_sync_taken_over,
+	FNAT_STAT_sync_replaced,
+	/* records refused: there is none in the message; not one, or damaged; of
+	 * another version; of a client that has not proved that it exists; their
+	 * LIP is not declared here; more than one LIP may be meant; another flow
+	 * has the port, or the connection is carried here; no memory
+	 */
+	FNAT_STAT_sync_refused_no_record,
+	FNAT_STAT_sync_refused_malformed,
+	FNAT_STAT_sync_refused_version,
+	FNAT_STAT_sync_refused_half_open,
+	FNAT_STAT_sync_refused_no_laddr,
+	FNAT_STAT_sync_refused_collision,
+	FNAT_STAT_sync_refused_conflict,
+	FNAT_STAT_sync_refused_nomem,
+	/* connections that an operator has ended */
+	FNAT_STAT_conns_ended,
 	/* packets of no connection that were answered by an RST */
 	FNAT_STAT_unknown_rst,
 	/* packets of established connections that took the fast path */
@@ -70,8 +91,12 @@ enum fnat_stat {
 	FNAT_STAT_drop_false_rst,
 	/* of a connection whose port another one has taken over */
 	FNAT_STAT_drop_port_lost,
+	/* of a connection that another node has told of, whose record was refused */
+	FNAT_STAT_drop_sync_refused,
 	/* the same SYN became two connections: the second one's */
 	FNAT_STAT_drop_duplicate_conn,
+	/* of a connection that an operator has ended */
+	FNAT_STAT_drop_ended,
 	/* there are as many connections as the parameter flow_max allows */
 	FNAT_STAT_drop_flow_limit,
 	/* one-packet scheduling (ipvsadm -o), which FULLNAT cannot do */

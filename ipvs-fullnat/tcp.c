@@ -19,6 +19,7 @@
 #include "ip.h"
 #include "net.h"
 #include "seam.h"
+#include "sync.h"
 #include "tcp.h"
 
 /* How far the first packets may be ahead of the RS's ISN and still be the first. */
@@ -70,7 +71,7 @@ bool fnat_tcp_awaits_last_ack(const struct fnat_flow *f)
 {
 	const struct fnat_tcp *tcp = &f->tcp;
 
-	return READ_ONCE(tcp->rs_closed) &&
+	return READ_ONCE(tcp->rs_closed) && !(READ_ONCE(tcp->unknown) & FNAT_TCP_NO_CLIENT_ACK) &&
 	       (s32)(READ_ONCE(tcp->client_ack) - READ_ONCE(tcp->rs_fin)) < 0;
 }
 
@@ -119,6 +120,7 @@ void fnat_tcp_flow_offsets(struct fnat_flow *f)
 	struct fnat_tcp *tcp = &f->tcp;
 
 	choose_offsets(f, tcp->client_isn, tcp->has_tsval, tcp->tsval, &tcp->off);
+	tcp->secret_gen = fnat_clock_gen(f->portmap);
 	tcp->seq_end = tcp->client_isn + tcp->off.seq;
 	tcp->tsval += tcp->off.ts;
 }
@@ -128,16 +130,17 @@ static void make_pending(struct fnat_flow *f, u32 isn, const u8 *opts, unsigned 
 {
 	struct fnat_tcp *tcp = &f->tcp;
 	struct fnat_tcp_offsets *off = &tcp->pending_off;
+	bool has_tsval;
 	u32 tsval = 0;
 
-	tcp->pending_has_tsval = fnat_tcp_options_tsval(opts, opts_len, &tsval);
-	choose_offsets(f, isn, tcp->pending_has_tsval, tsval, off);
+	has_tsval = fnat_tcp_options_tsval(opts, opts_len, &tsval);
+	choose_offsets(f, isn, has_tsval, tsval, off);
 	/* the clock takes 8 ms to leave the window of the former SYN */
 	if (seq_within(isn + off->seq, tcp->client_isn + tcp->off.seq, FNAT_SYN_WINDOW))
 		off->seq += FNAT_SYN_WINDOW;
 	tcp->pending_isn = isn;
 	tcp->pending_tsval = tsval + off->ts;
-	tcp->has_pending = true;
+	WRITE_ONCE(tcp->has_pending, has_tsval ? FNAT_PENDING_SYN_TS : FNAT_PENDING_SYN);
 }
 
 /* The offsets for a SYN: committed, pending, or new ones that become pending. */
@@ -168,6 +171,36 @@ static void request_opens(struct fnat_flow *f, u32 ack)
 	if (tcp->has_rs_isn && seq_within(ack, tcp->rs_isn + 1, FNAT_FIRST_WINDOW)) {
 		WRITE_ONCE(tcp->client_ack, ack);
 		WRITE_ONCE(tcp->opened, true);
+		fnat_sync_publish(f);
+	}
+	spin_unlock_bh(&f->lock);
+}
+
+/* The first request of a flow that another node has made. */
+static void request_resumes(struct fnat_flow *f, u32 ack)
+{
+	struct fnat_tcp *tcp = &f->tcp;
+
+	spin_lock_bh(&f->lock);
+	if (tcp->unknown & FNAT_TCP_NO_CLIENT_ACK) {
+		WRITE_ONCE(tcp->client_ack, ack);
+		/* what it has acknowledged of the RS's FIN is that node's knowledge */
+		if (tcp->rs_closed)
+			WRITE_ONCE(tcp->rs_fin, ack);
+		WRITE_ONCE(tcp->unknown, tcp->unknown & ~FNAT_TCP_NO_CLIENT_ACK);
+	}
+	spin_unlock_bh(&f->lock);
+}
+
+/* The client has received more than before, so the RS has sent it: that is proof, too, where
+ * replies go through another node.
+ */
+static void request_accepts(struct fnat_flow *f)
+{
+	spin_lock_bh(&f->lock);
+	if (f->tcp.unknown & FNAT_TCP_NO_RS_ISN) {
+		WRITE_ONCE(f->tcp.accepted, true);
+		fnat_sync_publish(f);
 	}
 	spin_unlock_bh(&f->lock);
 }
@@ -179,10 +212,15 @@ static void request_advances(struct fnat_flow *f, const struct tcphdr *th)
 
 	if (!th->ack || th->syn || th->rst)
 		return;
-	if (unlikely(!READ_ONCE(f->tcp.opened)))
+	if (unlikely(!READ_ONCE(f->tcp.opened))) {
 		request_opens(f, ack);
-	else if ((s32)(ack - READ_ONCE(f->tcp.client_ack)) > 0)
+	} else if (unlikely(READ_ONCE(f->tcp.unknown) & FNAT_TCP_NO_CLIENT_ACK)) {
+		request_resumes(f, ack);
+	} else if ((s32)(ack - READ_ONCE(f->tcp.client_ack)) > 0) {
 		WRITE_ONCE(f->tcp.client_ack, ack);
+		if (unlikely(!READ_ONCE(f->tcp.accepted)))
+			request_accepts(f);
+	}
 }
 
 /* Can the RS expect it? With more in flight than its largest window: no. */
@@ -190,7 +228,7 @@ static bool rst_is_credible(const struct fnat_tcp *tcp, u32 seq)
 {
 	u32 window = U16_MAX << READ_ONCE(tcp->rs_window_scale);
 
-	return !READ_ONCE(tcp->opened) ||
+	return !READ_ONCE(tcp->opened) || READ_ONCE(tcp->unknown) & FNAT_TCP_NO_SEQ_END ||
 	       seq_within(seq + tcp->off.seq, READ_ONCE(tcp->seq_end), window + 1);
 }
 
@@ -337,9 +375,9 @@ static void commit_pending(struct fnat_pkt *pkt, u32 rs_isn)
 
 	tcp->off = tcp->pending_off;
 	tcp->client_isn = tcp->pending_isn;
-	tcp->has_pending = false;
+	tcp->has_tsval = tcp->has_pending == FNAT_PENDING_SYN_TS;
+	WRITE_ONCE(tcp->has_pending, 0);
 	tcp->seq_end = tcp->client_isn + tcp->off.seq;
-	tcp->has_tsval = tcp->pending_has_tsval;
 	tcp->tsval = tcp->pending_tsval;
 	tcp->rs_isn = rs_isn;
 	tcp->has_rs_isn = true;
@@ -347,6 +385,8 @@ static void commit_pending(struct fnat_pkt *pkt, u32 rs_isn)
 	WRITE_ONCE(tcp->accepted, false);
 	WRITE_ONCE(tcp->rs_closed, false);
 	WRITE_ONCE(tcp->toa_sent, false);
+	WRITE_ONCE(tcp->unknown, 0);
+	fnat_sync_publish(pkt->flow);
 	fnat_stat_inc(pkt->fn, syn_committed);
 }
 
@@ -380,13 +420,16 @@ static void reply_accepts(struct fnat_pkt *pkt, const struct tcphdr *th, bool pa
 	struct fnat_tcp *tcp = &pkt->flow->tcp;
 	u32 rs_view_isn = tcp->client_isn + tcp->off.seq;
 
-	if (th->rst || !tcp->has_rs_isn ||
+	if (th->rst || !tcp->has_rs_isn)
+		return;
+	if (!(tcp->unknown & FNAT_TCP_NO_RS_ISN) &&
 	    !seq_within(ntohl(th->seq), tcp->rs_isn + 1, FNAT_FIRST_WINDOW))
 		return;
 	if (!payload && !th->fin &&
 	    !(th->ack && seq_within(ntohl(th->ack_seq), rs_view_isn + 2, FNAT_MAX_WINDOW)))
 		return;
 	WRITE_ONCE(tcp->accepted, true);
+	fnat_sync_publish(pkt->flow);
 	if (tcp->toa_kind && !tcp->toa_sent)
 		fnat_stat_inc(pkt->fn, conns_without_toa);
 }
@@ -416,6 +459,7 @@ static bool reply_offsets(struct fnat_pkt *pkt, const struct tcphdr *th, unsigne
 	if (th->fin && tcp->accepted) {
 		WRITE_ONCE(tcp->rs_fin, ntohl(th->seq) + payload + 1);
 		WRITE_ONCE(tcp->rs_closed, true);
+		fnat_sync_publish(pkt->flow);
 	}
 	*off = tcp->off;
 	/* the RS refuses the pending SYN: the client must recognise its number */
@@ -426,18 +470,39 @@ static bool reply_offsets(struct fnat_pkt *pkt, const struct tcphdr *th, unsigne
 	return !stale;
 }
 
+/* The first reply of a flow that another node has made. */
+static void reply_resumes(struct fnat_flow *f, u32 ack, const u8 *opts, unsigned int opts_len)
+{
+	struct fnat_tcp *tcp = &f->tcp;
+	u32 tsecr;
+
+	spin_lock_bh(&f->lock);
+	if (tcp->unknown & FNAT_TCP_NO_SEQ_END) {
+		WRITE_ONCE(tcp->seq_end, ack);
+		if (fnat_tcp_options_tsecr(opts, opts_len, &tsecr))
+			WRITE_ONCE(tcp->tsval, tsecr);
+		else
+			WRITE_ONCE(tcp->has_tsval, false);
+		WRITE_ONCE(tcp->unknown, tcp->unknown & ~FNAT_TCP_NO_SEQ_END);
+	}
+	spin_unlock_bh(&f->lock);
+}
+
 /*
  * How far the RS has come with this client, in its own numbers, for
  * fnat_clock_flow_ends(). Its word is believed; the client's own numbers might
  * be invented to push the clocks that all clients share.
  */
-static void reply_advances(struct fnat_tcp *tcp, const struct tcphdr *th, const u8 *opts,
+static void reply_advances(struct fnat_flow *f, const struct tcphdr *th, const u8 *opts,
 			   unsigned int opts_len)
 {
 	u32 ack = ntohl(th->ack_seq), tsecr;
+	struct fnat_tcp *tcp = &f->tcp;
 
 	if (!th->ack || th->rst)
 		return;
+	if (unlikely(READ_ONCE(tcp->unknown) & FNAT_TCP_NO_SEQ_END))
+		reply_resumes(f, ack, opts, opts_len);
 	if ((s32)(ack - READ_ONCE(tcp->seq_end)) > 0)
 		WRITE_ONCE(tcp->seq_end, ack);
 	if (READ_ONCE(tcp->has_tsval) && fnat_tcp_options_tsecr(opts, opts_len, &tsecr) &&
@@ -490,7 +555,7 @@ int fnat_tcp_reply(struct fnat_pkt *pkt)
 	th = tcp_hdr(pkt->skb);
 	if (!reply_offsets(pkt, th, pkt->skb->len - pkt->thoff - hdr_len, &off))
 		return FNAT_DROP(drop_stale_reply);
-	reply_advances(&pkt->flow->tcp, th, (u8 *)(th + 1), opts_len);
+	reply_advances(pkt->flow, th, (u8 *)(th + 1), opts_len);
 	if (likely(reply_rewrite_usual(pkt, th, opts_len, &off)))
 		return 0;
 

@@ -8,6 +8,7 @@
 #include <linux/udp.h>
 
 #include "net.h"
+#include "sync.h"
 #include "udp.h"
 
 static int udp_rewrite(struct fnat_pkt *pkt)
@@ -24,6 +25,17 @@ static int udp_rewrite(struct fnat_pkt *pkt)
 	return 0;
 }
 
+/* The conversation has come further: other nodes must know. */
+static void udp_advances(struct fnat_flow *f, u8 *what)
+{
+	if (READ_ONCE(*what))
+		return;
+	spin_lock_bh(&f->lock);
+	WRITE_ONCE(*what, true);
+	fnat_sync_publish(f);
+	spin_unlock_bh(&f->lock);
+}
+
 int fnat_udp_request(struct fnat_pkt *pkt)
 {
 	struct fnat_udp *udp = &pkt->flow->udp;
@@ -34,7 +46,7 @@ int fnat_udp_request(struct fnat_pkt *pkt)
 		if (unanswered < U8_MAX)
 			WRITE_ONCE(udp->unanswered, unanswered + 1);
 		if (READ_ONCE(udp->answered))
-			WRITE_ONCE(udp->stream, true);
+			udp_advances(pkt->flow, &udp->stream);
 	}
 	return udp_rewrite(pkt);
 }
@@ -49,8 +61,8 @@ int fnat_udp_reply(struct fnat_pkt *pkt)
 		if (unanswered)
 			WRITE_ONCE(udp->unanswered, unanswered - 1);
 		else
-			WRITE_ONCE(udp->stream, true);
-		WRITE_ONCE(udp->answered, true);
+			udp_advances(pkt->flow, &udp->stream);
+		udp_advances(pkt->flow, &udp->answered);
 	}
 	return udp_rewrite(pkt);
 }

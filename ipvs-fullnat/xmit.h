@@ -14,6 +14,7 @@
 
 struct dst_entry;
 struct fnat_net;
+struct fnat_service;
 struct ip_vs_conn;
 
 /* A packet under rewriting. */
@@ -39,6 +40,7 @@ struct fnat_pkt {
 /* request.c: C:cp -> VIP:vp becomes LIP:lp -> RS:rp. */
 unsigned int fnat_request(struct sk_buff *skb, struct ip_vs_conn *cp, unsigned int thoff);
 
+void fnat_flow_set_options(struct fnat_flow *f, const struct fnat_service *svc);
 void fnat_after_packet(struct fnat_net *fn, struct fnat_flow *f, struct ip_vs_conn *cp);
 
 /* reply.c: RS:rp -> LIP:lp becomes VIP:vp -> C:cp. */

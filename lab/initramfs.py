@@ -9,6 +9,8 @@ import shutil
 
 LAB = os.path.dirname(os.path.abspath(__file__))
 WANTED = ('virtio_pci', '9p', '9pnet_virtio', 'overlay', 'virtio_console', 'virtio_net')
+# for machines that have a disk
+DISK_WANTED = ('virtio_blk', 'crc32c_generic', 'ext4')
 
 
 def entry(name, mode, data=b'', rdev=(0, 0)):
@@ -19,8 +21,8 @@ def entry(name, mode, data=b'', rdev=(0, 0)):
     return head + b'\0' * (-len(head) % 4) + data + b'\0' * (-len(data) % 4)
 
 
-def module_files(tree):
-    """Paths below `tree` of the modules to load, in the order to load them."""
+def module_files(tree, wanted):
+    """Paths below `tree` of the modules to load for `wanted`, in the order to load them."""
     depends = {}
     with open(os.path.join(tree, 'modules.dep'), encoding='ascii') as file:
         for line in file:
@@ -29,7 +31,7 @@ def module_files(tree):
     names = {os.path.basename(path).split('.ko')[0].replace('-', '_'): path
              for path in depends}
     ordered = []
-    for name in WANTED:
+    for name in wanted:
         path = names.get(name)      # absent: built into the kernel
         if path:
             # modules.dep lists the innermost dependency last
@@ -37,6 +39,11 @@ def module_files(tree):
                 if needed not in ordered:
                     ordered.append(needed)
     return ordered
+
+
+def module_name(path):
+    """What a module's file is called in the initramfs."""
+    return os.path.basename(path).removesuffix('.xz')
 
 
 def read_module(path):
@@ -66,13 +73,14 @@ def make(image_tree, target):
     parts.append(entry('bin/busybox', 0o100755, contents(busybox())))
     parts.append(entry('init', 0o100755,
                        contents(os.path.join(LAB, 'guest', 'initramfs-init'))))
-    names = []
-    for path in module_files(image_tree):
-        name = os.path.basename(path).removesuffix('.xz')
-        names.append(name)
-        parts.append(entry('modules/' + name, 0o100644,
+    base = module_files(image_tree, WANTED)
+    disk = [path for path in module_files(image_tree, DISK_WANTED) if path not in base]
+    for path in base + disk:
+        parts.append(entry(f'modules/{module_name(path)}', 0o100644,
                            read_module(os.path.join(image_tree, path))))
-    parts.append(entry('modules/list', 0o100644, ''.join(n + '\n' for n in names).encode()))
+    for name, paths in (('list', base), ('disk-list', disk)):
+        lines = ''.join(f'{module_name(path)}\n' for path in paths)
+        parts.append(entry(f'modules/{name}', 0o100644, lines.encode()))
     parts.append(entry('TRAILER!!!', 0))
     temporary = f'{target}.{os.getpid()}'
     with open(temporary, 'wb') as file:

@@ -193,9 +193,12 @@ class Nic:
 
 class Vm:
     """One guest. icount: its one processor is emulated, and its clock counts instructions: a
-    nanosecond is one instruction."""
+    nanosecond is one instruction. systemd: that is its init, and starts what is enabled in
+    rootfs(), which is copied over the guest's root at each boot. disk: a file with an ext4, which
+    has what the guest writes and so lets it boot again as it was."""
 
-    def __init__(self, run, name, *, nics=(), memory=512, cpus=1, console=False, icount=False):
+    def __init__(self, run, name, *, nics=(), memory=512, cpus=1, console=False, icount=False,
+                 systemd=False, disk=None):
         self.owner = run
         self.name = name
         self.nics = nics
@@ -203,9 +206,12 @@ class Vm:
         self.cpus = cpus
         self.with_console = console
         self.icount = icount
+        self.systemd = systemd
+        self.disk = disk
         self.directory = os.path.join(run.directory, name)
         self.console_path = os.path.join(run.directory, f'{name}.console')
         self.process = None
+        self.control = self.console = self.monitor = None
         self.ready = threading.Event()
         self.gone = threading.Event()
         self.replies = {}
@@ -217,7 +223,13 @@ class Vm:
         """The pcap of everything that the card received (and sent)."""
         return os.path.join(self.owner.directory, f'{self.name}-{nic_name}.pcap')
 
-    def command_line(self, control_fd, console_fd):
+    def rootfs(self):
+        """A directory that is copied over the guest's root at boot."""
+        path = os.path.join(self.directory, 'rootfs')
+        os.makedirs(path, exist_ok=True)
+        return path
+
+    def command_line(self, control_fd, console_fd, monitor_fd):
         """QEMU's arguments."""
         run = self.owner
         shares = {'root': (run.root, True), 'image': (run.kernel.modules, True),
@@ -228,6 +240,10 @@ class Vm:
                   'mitigations=off', 'rcupdate.rcu_cpu_stall_timeout=120', f'lab.name={self.name}']
         if self.with_console:
             append.append('lab.shell')
+        if self.systemd:
+            append += ['lab.systemd', 'systemd.getty_auto=no', 'systemd.show_status=no']
+        if self.disk:
+            append.append('lab.disk')
         accel = list(TCG if self.icount else run.accelerator)
         if self.icount:
             accel += ['-icount', 'shift=0,sleep=off']
@@ -247,18 +263,24 @@ class Vm:
                    '-serial', 'chardev:console',
                    '-device', 'virtio-serial-pci',
                    '-chardev', f'socket,id=control,fd={control_fd}',
-                   '-device', 'virtserialport,chardev=control,name=lab.ctl']
+                   '-device', 'virtserialport,chardev=control,name=lab.ctl',
+                   '-chardev', f'socket,id=monitor,fd={monitor_fd}',
+                   '-mon', 'chardev=monitor,mode=control']
         for tag, (path, readonly) in shares.items():
             flags = ',readonly=on' if readonly else ''
             path = path.replace(',', ',,')
             command += ['-fsdev', f'local,id={tag},path={path},security_model=none,'
                                   f'multidevs=remap{flags}',
                         '-device', f'virtio-9p-pci,fsdev={tag},mount_tag={tag}']
+        if self.disk:
+            command += ['-drive', f'file={self.disk.replace(",", ",,")},format=raw,if=none,id=disk',
+                        '-device', 'virtio-blk-pci,drive=disk']
         for index, nic in enumerate(self.nics):
             wire = nic.network
             command += ['-netdev', f'socket,id=net{index},mcast={wire.group}:{wire.port},'
                                    'localaddr=127.0.0.1',
-                        '-device', f'virtio-net-pci,netdev=net{index},mac={nic.mac},romfile=']
+                        '-device', f'virtio-net-pci,netdev=net{index},id=nic{index},'
+                                   f'mac={nic.mac},romfile=']
             if nic.capture:
                 command += ['-object', f'filter-dump,id=dump{index},netdev=net{index},'
                                        f'file={self.capture_path(nic.name)}']
@@ -272,26 +294,26 @@ class Vm:
         tool = os.path.join(self.owner.share, 'bin')
         if os.path.isdir(tool):
             shutil.copytree(tool, f'{self.directory}/bin', dirs_exist_ok=True)
-        control, qemu_control = socket.socketpair()
-        console, qemu_console = socket.socketpair()
-        fds = (qemu_control.fileno(), qemu_console.fileno())
-        self.control = control
-        self.console = console
+        self.ready, self.gone = threading.Event(), threading.Event()
+        ours, theirs = zip(*(socket.socketpair() for _ in range(3)))
+        self.control, self.console, self.monitor = ours
+        fds = tuple(end.fileno() for end in theirs)
         with open(os.path.join(self.owner.directory, f'{self.name}.qemu'), 'wb') as log:
             self.process = subprocess.Popen(
                 self.command_line(*fds), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 pass_fds=fds, preexec_fn=die_with_parent)
-        qemu_control.close()
-        qemu_console.close()
-        threading.Thread(target=self._read_control, daemon=True).start()
-        threading.Thread(target=self._read_console, daemon=True).start()
+        for end in theirs:
+            end.close()
+        threading.Thread(target=self._read_control, args=(self.control, self.ready, self.gone),
+                         daemon=True).start()
+        threading.Thread(target=self._read_console, args=(self.console,), daemon=True).start()
 
-    def _read_console(self):
+    def _read_console(self, console):
         """Keep what the console says; show it to who is watching."""
         with open(self.console_path, 'ab', buffering=0) as log:
             while True:
                 try:
-                    data = self.console.recv(65536)
+                    data = console.recv(65536)
                 except OSError:
                     return
                 if not data:
@@ -301,12 +323,12 @@ class Vm:
                 if tap:
                     tap(data)
 
-    def _read_control(self):
+    def _read_control(self, control, ready, gone):
         """Hand each line of the agent to who asked for it."""
         pending = b''
         while True:
             try:
-                data = self.control.recv(1 << 20)
+                data = control.recv(1 << 20)
             except OSError:
                 break
             if not data:
@@ -315,8 +337,8 @@ class Vm:
             *lines, pending = pending.split(b'\n')
             for line in lines:
                 self._dispatch(json.loads(line))
-        self.gone.set()
-        self.ready.set()
+        gone.set()
+        ready.set()
         with self.lock:
             waiting = list(self.replies.values())
         for reply in waiting:
@@ -440,17 +462,56 @@ class Vm:
                 self.process.wait(15)
         if self.process.poll() is None:
             self.process.kill()
+        self._close()
+
+    def power_off(self):
+        """What happens when somebody pulls the plug. start() boots it again."""
+        self.process.kill()
+        self._close()
+
+    def reboot(self, timeout=300):
+        """The guest's systemd shuts it down; then it is started again."""
+        self.spawn('systemctl reboot')
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            raise LabError(f'{self.name}: still up {timeout} s after "systemctl reboot"; '
+                           f'{self.last_words()}') from error
+        self._close()
+        self.start()
+        self.wait_ready(timeout)
+
+    def _close(self):
+        """QEMU has ended or is about to."""
         self.process.wait()
-        self.control.close()
-        self.console.close()
+        for end in (self.control, self.console, self.monitor):
+            end.close()
+
+    def set_link(self, nic_name, is_up):
+        """Pull the cable out of a card, or put it back."""
+        index = [nic.name for nic in self.nics].index(nic_name)
+        self._qmp('qmp_capabilities')
+        self._qmp('set_link', name=f'nic{index}', up=is_up)
+
+    def _qmp(self, command, **arguments):
+        """A command to QEMU itself; asking for the capabilities twice is no harm."""
+        request = {'execute': command, 'arguments': arguments, 'id': command}
+        self.monitor.sendall(json.dumps(request).encode())
+        said = b''
+        while f'"id": "{command}"'.encode() not in said:
+            said += self.monitor.recv(65536)
+        if b'"error"' in said and command != 'qmp_capabilities':
+            raise LabError(f'{self.name}: QEMU: {command}: {said.decode()}')
 
 
 class Run:
     """A set of guests that are up together, and the directory of their traces."""
 
-    def __init__(self, kernel, name):
+    def __init__(self, kernel, name, *, root='', bare=False):
+        """root: which one of lab/root; bare: without our modules and tools."""
         self.kernel = Kernel.get(kernel)
-        self.root = script('root')
+        self.root = script('root', *root.split())
+        self.bare = bare
         self.accelerator = accelerator(self.kernel)
         stamp = time.strftime('%Y%m%d-%H%M%S')
         self.directory = os.path.join(BUILD, 'lab', f'{stamp}-{name}-{os.getpid()}')
@@ -486,7 +547,8 @@ class Run:
         updates = os.path.join(tree, 'updates')
         os.makedirs(updates)
         for module in glob.glob(f'{BUILD}/{self.kernel.release}/*.ko'):
-            shutil.copy(module, updates)
+            if not self.bare:
+                shutil.copy(module, updates)
         for name in os.listdir(self.kernel.modules):
             if name == 'kernel' or name in ('modules.order', 'modules.builtin',
                                             'modules.builtin.modinfo'):
@@ -499,7 +561,8 @@ class Run:
                 os.unlink(os.path.join(tree, name))
         os.rename(tree, os.path.join(self.share, 'modules'))
         shutil.rmtree(os.path.join(self.share, 'lib'))
-        self._snapshot_tools()
+        if not self.bare:
+            self._snapshot_tools()
 
     def _snapshot_tools(self):
         """Our programs, for the guests' /usr/local/sbin."""

@@ -144,4 +144,5 @@ module_exit(toa_exit);
 
 MODULE_LICENSE("GPL");
 MODULE_DESCRIPTION("TCP option address: the client's address behind a load balancer");
+MODULE_VERSION(TOA_VERSION);
 MODULE_SOFTDEP("pre: ipv6");

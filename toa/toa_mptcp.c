@@ -13,6 +13,7 @@
 #include <net/ipv6.h>
 
 #include "toa.h"
+#include "toa_compat.h"
 
 /* A virtual CPU can be away for a while; on PREEMPT_RT the one we wait for may be our own. */
 #define TOA_MPTCP_WAIT ((IS_ENABLED(CONFIG_PREEMPT_RT) ? 1 : 100) * NSEC_PER_MSEC)
@@ -22,17 +23,15 @@ static struct sock *toa_mptcp_find(const struct sock *msk)
 {
 	const struct inet_sock *inet = inet_sk(msk);
 	struct net *net = sock_net(msk);
-	struct inet_hashinfo *hashinfo = net->ipv4.tcp_death_row.hashinfo;
 
 #if IS_ENABLED(CONFIG_IPV6)
 	if (msk->sk_family == AF_INET6 && !ipv6_addr_v4mapped(&msk->sk_v6_daddr))
-		return __inet6_lookup_established(net, hashinfo, &msk->sk_v6_daddr,
-						  inet->inet_dport, &msk->sk_v6_rcv_saddr,
-						  inet->inet_num, msk->sk_bound_dev_if, 0);
+		return toa_lookup_established6(net, &msk->sk_v6_daddr, inet->inet_dport,
+					       &msk->sk_v6_rcv_saddr, inet->inet_num,
+					       msk->sk_bound_dev_if);
 #endif
-	return __inet_lookup_established(net, hashinfo, inet->inet_daddr, inet->inet_dport,
-					 inet->inet_rcv_saddr, inet->inet_num,
-					 msk->sk_bound_dev_if, 0);
+	return toa_lookup_established(net, inet->inet_daddr, inet->inet_dport,
+				      inet->inet_rcv_saddr, inet->inet_num, msk->sk_bound_dev_if);
 }
 
 /*

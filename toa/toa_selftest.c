@@ -26,6 +26,7 @@
 #include <net/ipv6.h>
 
 #include "toa.h"
+#include "toa_compat.h"
 
 #define TOA_SELFTEST_TIMEOUT (3 * HZ)	/* for connect() and for accept() */
 
@@ -133,7 +134,7 @@ static int toa_selftest_socket(int family, struct socket **sock, __be16 *port)
 	(*sock)->sk->sk_sndtimeo = TOA_SELFTEST_TIMEOUT;
 	(*sock)->sk->sk_rcvtimeo = TOA_SELFTEST_TIMEOUT;
 	(*sock)->sk->sk_ipv6only = 0;
-	err = kernel_bind(*sock, addr, len);
+	err = kernel_bind(*sock, (TOA_SOCKADDR *)addr, len);
 	if (!err) {
 		err = kernel_getsockname(*sock, addr);
 		*port = family == AF_INET6 ? sin6.sin6_port : sin.sin_port;
@@ -169,7 +170,7 @@ static int toa_selftest_connect(int family, struct socket *listener, struct sock
 	int err;
 
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	err = kernel_connect(client, (struct sockaddr *)&to, sizeof(to), 0);
+	err = kernel_connect(client, (TOA_SOCKADDR *)&to, sizeof(to), 0);
 	if (err)
 		return err;
 	err = kernel_accept(listener, &conn, 0);

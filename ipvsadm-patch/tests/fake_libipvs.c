@@ -16,12 +16,14 @@
 
 #define MAX 64
 #define MAX_LADDRS 1024
+#define MAX_CONNS 8
 
 struct ip_vs_getinfo ipvs_info = { .version = 0x010201, .size = 4096 };
 
 static struct {
 	int module;	/* 0 = not to be had, 1 = can be loaded, 2 = loaded */
-	unsigned int nsvc, nfullnat, nladdr, nlocal;
+	unsigned int nsvc, nfullnat, nladdr, nlocal, nconn;
+	ipvs_fullnat_conn_t conn[MAX_CONNS];
 	ipvs_service_entry_t svc[MAX];
 	ipvs_dest_entry_t dest[MAX][MAX];
 	ipvs_fullnat_service_t fullnat[MAX];
@@ -46,6 +48,40 @@ static void save(void)
 		abort();
 }
 
+static void end(ipvs_fullnat_end_t *e, int af, const char *addr, int port)
+{
+	e->set = 1;
+	if (inet_pton(af, addr, &e->addr) <= 0)
+		abort();
+	e->port = htons(port);
+}
+
+/* $FAKE_CONNS: an IPv4 and an IPv6 connection */
+static void make_conns(void)
+{
+	ipvs_fullnat_conn_t *c = st.conn;
+
+	memset(st.conn, 0, sizeof(st.conn));
+	st.nconn = 2;
+	c->af = AF_INET;
+	c->protocol = IPPROTO_TCP;
+	end(&c->client, AF_INET, "198.51.100.1", 40000);
+	end(&c->vip, AF_INET, "10.9.0.1", 80);
+	end(&c->laddr, AF_INET, "10.9.1.1", 1025);
+	end(&c->rs, AF_INET, "10.9.2.1", 8080);
+	strcpy(c->state, "ESTABLISHED");
+	c->expires = 899;
+	c++;
+	c->af = AF_INET6;
+	c->protocol = IPPROTO_UDP;
+	end(&c->client, AF_INET6, "2001:db8:c::1", 5353);
+	end(&c->vip, AF_INET6, "2001:db8::1", 53);
+	end(&c->laddr, AF_INET6, "fd00::1", 65535);
+	end(&c->rs, AF_INET6, "2001:db8::2", 53);
+	strcpy(c->state, "UDP");
+	c->expires = 5;
+}
+
 /* FAKE_LOCAL and FAKE_MODULE change the state before the command runs */
 int ipvs_init(void)
 {
@@ -67,6 +103,8 @@ int ipvs_init(void)
 			      &st.local[st.nlocal++]) <= 0)
 			abort();
 	}
+	if (getenv("FAKE_CONNS"))
+		make_conns();
 	atexit(save);
 	return 0;
 }
@@ -394,6 +432,7 @@ static ipvs_fullnat_service_t *new_fullnat(const ipvs_fullnat_key_t *key)
 
 	memset(s, 0, sizeof(*s));
 	s->key = *key;
+	s->origin = FULLNAT_ORIGIN_DECLARED;
 	s->toa_v4 = tcp ? 200 : IPVS_FULLNAT_UNSET;
 	s->toa_v6 = tcp ? 253 : IPVS_FULLNAT_UNSET;
 	s->timestamps = tcp ? FULLNAT_TIMESTAMPS_REWRITE : IPVS_FULLNAT_UNSET;
@@ -583,5 +622,59 @@ int ipvs_fullnat_flush(void)
 {
 	st.nfullnat = 0;
 	st.nladdr = 0;
+	return 0;
+}
+
+int ipvs_fullnat_zero(const ipvs_fullnat_key_t *key)
+{
+	return key && !find_fullnat(key) ? refuse(ENOENT, NOT_DECLARED) : 0;
+}
+
+int ipvs_fullnat_set_secret(const void *secret, size_t len)
+{
+	(void)secret;
+	return len < FULLNAT_SECRET_MIN || len > FULLNAT_SECRET_MAX ?
+	       refuse(EINVAL, "a secret has 16 to 64 bytes") : 0;
+}
+
+static int end_is(const ipvs_fullnat_end_t *want, const ipvs_fullnat_end_t *is)
+{
+	return !want->set || (!memcmp(&want->addr, &is->addr, sizeof(is->addr)) &&
+			      (!want->port || want->port == is->port));
+}
+
+static int conn_is(const ipvs_fullnat_conn_t *want, const ipvs_fullnat_conn_t *is)
+{
+	const ipvs_fullnat_key_t *key = &want->key;
+
+	return (!want->af || want->af == is->af) && end_is(&want->client, &is->client) &&
+	       end_is(&want->laddr, &is->laddr) && end_is(&want->rs, &is->rs) &&
+	       (!key->af || (key->af == is->af && key->protocol == is->protocol &&
+			     key->port == is->vip.port &&
+			     !memcmp(&key->addr, &is->vip.addr, sizeof(key->addr))));
+}
+
+int ipvs_fullnat_get_conns(const ipvs_fullnat_conn_t *which,
+			   ipvs_fullnat_conn_t **conns)
+{
+	unsigned int i;
+	int num = 0;
+
+	*conns = malloc(sizeof(st.conn));
+	for (i = 0; i < st.nconn; i++)
+		if (conn_is(which, &st.conn[i]))
+			(*conns)[num++] = st.conn[i];
+	return num;
+}
+
+int ipvs_fullnat_end_conns(const ipvs_fullnat_conn_t *which, __u64 *ended)
+{
+	unsigned int i, kept = 0;
+
+	for (i = 0; i < st.nconn; i++)
+		if (!conn_is(which, &st.conn[i]))
+			st.conn[kept++] = st.conn[i];
+	*ended = st.nconn - kept;
+	st.nconn = kept;
 	return 0;
 }

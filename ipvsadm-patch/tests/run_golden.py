@@ -24,7 +24,8 @@ class Fake:
     """An ipvsadm whose tables are a file."""
 
     def __init__(self, program, wrap, state):
-        self.program = wrap.split() + [program]
+        self.program = wrap.split() + [str(pathlib.Path(program).absolute())]
+        self.directory = state.parent
         # upstream leaves what it allocates to exit()
         self.env = dict(os.environ, FAKE_STATE=str(state), LC_ALL="C",
                         ASAN_OPTIONS="detect_leaks=0")
@@ -38,6 +39,12 @@ class Fake:
         if command == "module":
             self.env["FAKE_MODULE"] = MODULE[args[0]]
             return [], 0
+        if command == "conns":
+            self.env["FAKE_CONNS"] = "1"
+            return [], 0
+        if command == "file":
+            transcript.make_file(self.directory, *args)
+            return [], 0
         if command == "method":
             self.env["FAKE_NO_METHOD"] = "1"
             return [], 0
@@ -45,8 +52,9 @@ class Fake:
             raise ValueError(f"unknown command: {step.line}")
         done = subprocess.run(
             self.program + args, input="".join(s + "\n" for s in step.stdin),
-            capture_output=True, text=True, env=self.env, check=False)
+            capture_output=True, text=True, env=self.env, check=False, cwd=self.directory)
         self.env.pop("FAKE_MODULE", None)
+        self.env.pop("FAKE_CONNS", None)
         err = done.stderr.replace(self.program[-1], "ipvsadm")
         out = done.stdout.replace(self.program[-1], "ipvsadm")
         return (err + out).splitlines(), done.returncode

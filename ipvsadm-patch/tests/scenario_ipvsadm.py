@@ -7,15 +7,19 @@ without the module, so that it is autoloaded every time; and what they cannot
 say. Environment: IPVSADM (default: ipvsadm), STOCK (the distribution's own,
 default /usr/sbin/ipvsadm).
 """
+import concurrent.futures
 import contextlib
 import ctypes
 import functools
 import itertools
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 import traceback
 
 sys.dont_write_bytecode = True
@@ -23,6 +27,7 @@ import transcript  # pylint: disable=wrong-import-position
 
 OURS = os.environ.get("IPVSADM", "ipvsadm")
 STOCK = os.environ.get("STOCK", "/usr/sbin/ipvsadm")
+OUR_VERSION = re.compile(r"^(ipvsadm v[0-9.]+)\+fullnat[0-9.]+(?= )", re.M)
 MODULE = "ip_vs_fullnat"
 MODPROBE = pathlib.Path("/proc/sys/kernel/modprobe")
 
@@ -53,7 +58,11 @@ def loaded():
 
 
 def unload():
-    """Take our module out, if it is in."""
+    """Take our module out, if it is in. The last namespace may still be on its way out, with
+    services whose scheduler needs it."""
+    end = time.monotonic() + 60
+    while loaded() and run("rmmod", MODULE).returncode and time.monotonic() < end:
+        time.sleep(0.05)
     if loaded():
         must("rmmod", MODULE)
 
@@ -116,6 +125,8 @@ class Netns:
         with self.inside():
             done = run(self.program, *args, stdin=stdin)
         text = (done.stderr + done.stdout).replace(self.program, "ipvsadm")
+        # the one word of its output that is not as it was: whose version it is
+        text = OUR_VERSION.sub(r"\1", text)
         return text.splitlines(), done.returncode
 
     def ok(self, *args, stdin=""):
@@ -140,8 +151,14 @@ def play(path):
     with contextlib.ExitStack() as stack:
         # what made the module missing ends before the namespace does
         netns = stack.enter_context(Netns())
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
+        stack.callback(os.chdir, os.getcwd())
+        os.chdir(directory)
         for step in steps:
             command, *args = step.words
+            if command == "file":
+                transcript.make_file(directory, *args)
+                continue
             if command == "local":
                 netns.local(*args)
                 continue
@@ -253,6 +270,9 @@ ALL_RULES = """\
 -P -z 10.9.1.32-10.9.1.35
 -P -z 10.9.1.64:20000-29999
 -P -z [fd00::ffff-fd00::1:0]:20000-29999
+-E --vips 10.9.6.0/24 --fullnat --toa 254
+-P --vips 10.9.6.0/24 -z 10.9.1.3
+-E --vips 2001:db8:6::/48 --fullnat --conn-timeout 60
 -A -t 10.9.0.1:80 -s rr --fullnat
 -P -t 10.9.0.1:80 -z 10.9.1.1
 -P -t 10.9.0.1:80 -z 10.9.1.16-10.9.1.31:30000-39999
@@ -263,6 +283,9 @@ ALL_RULES = """\
 -A -t 10.9.0.3:80 -s sh -b sh-port --fullnat --toa off --timestamps pass
 -A -t 10.9.0.4:80 -s wlc
 -a -t 10.9.0.4:80 -r 10.9.2.1:80 -m -w 1
+-A -t 10.9.0.6:80 -s fullnat
+-P -t 10.9.0.6:80 -z 10.9.1.1
+-a -t 10.9.0.6:80 -r 10.9.2.1:80 -m -w 1
 -A -u 10.9.0.1:53 -s rr --fullnat --conn-timeout 30
 -P -u 10.9.0.1:53 -z 10.9.1.1
 -a -u 10.9.0.1:53 -r 10.9.2.1:53 -b -w 1
@@ -296,13 +319,12 @@ def test_save_restore():
 
 
 def test_restore_twice():
-    """Declarations may be loaded twice."""
-    rules = "".join(line + "\n" for line in ALL_RULES.splitlines()
-                    if not line.startswith("-a") and "10.9.0.4" not in line)
+    """The same rules may be loaded twice, stock ones too."""
+    rules = ALL_RULES
     with Netns() as netns:
         netns.local(*(f"10.9.1.{n}" for n in (1, 2, 64)),
                     *(f"10.9.1.{n}" for n in range(16, 36)))
-        wanted = ["Note: 8 of 33 local addresses are not addresses of this host now; "
+        wanted = ["Note: 9 of 35 local addresses are not addresses of this host now; "
                   "they will be used when they are",
                   "Note: IPVS does not have the service -t 10.9.0.5:80 now",
                   "Note: IPVS does not have the service -u [2001:db8::5]:53 now"]
@@ -310,6 +332,50 @@ def test_restore_twice():
         saved = netns.ok("-S", "-n")
         equal(sorted(netns.ok("-R", stdin=rules)), wanted, "second")
         equal(netns.ok("-S", "-n"), saved, "saved after the second")
+
+
+def rules_of(number):
+    """One of two sets of rules about the same service."""
+    return "".join(f"{line}\n" for line in (
+        "-D -t 10.9.0.1:80", f"-A -t 10.9.0.1:80 -s {('rr', 'wlc')[number]} --fullnat",
+        f"-P -t 10.9.0.1:80 -z 10.9.1.{number + 1}0-10.9.1.{number + 1}9",
+        *(f"-a -t 10.9.0.1:80 -r 10.9.2.{number}{server}:80 -b -w 1" for server in range(5))))
+
+
+def test_two_restores_at_once():
+    """The second one waits for the first: what is there at last is of one of them."""
+    with Netns() as netns, concurrent.futures.ThreadPoolExecutor(2) as pool:
+        netns.ok("-A", "-t", "10.9.0.1:80", "-s", "rr")
+        wanted = []
+        for number in (0, 1):
+            netns.ok("-R", stdin=rules_of(number))
+            wanted.append(netns.ok("-S", "-n"))
+        for _ in range(10):
+            # in threads of one process: started in the namespace by its name
+            done = list(pool.map(lambda number: run(
+                "ip", "netns", "exec", netns.name, netns.program, "-R", stdin=rules_of(number)),
+                (0, 1)))
+            equal([one.returncode for one in done], [0, 0], f"exit status ({done})")
+            if netns.ok("-S", "-n") not in wanted:
+                raise Failed(f"a mixture: {netns.ok('-S', '-n')}")
+
+
+def test_failed_restore_beside_others():
+    """What another program adds meanwhile is not taken back with the rules."""
+    rules = "".join(f"-A -t 10.9.0.1:{port} -s rr --fullnat\n" for port in range(1, 200))
+    with Netns() as netns, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        future = pool.submit(run, "ip", "netns", "exec", netns.name, netns.program, "-R",
+                             stdin=rules + "-D -t 10.9.9.9:80\n")
+        added = 0
+        while not future.done():
+            done = run("ip", "netns", "exec", netns.name, STOCK, "-A", "-t",
+                       f"10.9.5.1:{added + 1}", "-s", "rr")
+            equal(done.returncode, 0, f"adding: {done.stderr}")
+            added += 1
+        equal(future.result().returncode, 255, "exit status of the restore")
+        saved = netns.ok("-S", "-n")
+        equal(len(saved), added, "services that are left")
+        equal([line for line in saved if "10.9.0.1" in line], [], "of the rules")
 
 
 def test_large_pool():

@@ -6,6 +6,8 @@
     [N]                     its exit status, if it is not 0
     $ local ADDR...         these are the addresses of this host
     $ module MODE           ip_vs_fullnat is: missing, loadable
+    $ file NAME MODE TEXT   there is this file, in the directory of the commands
+    $ conns                 (fake) there are two connections
     # fake: WHY             (first line) only run against fake_libipvs.c
     # ...                   a comment
 
@@ -81,6 +83,13 @@ def difference(step, output, status):
     return "\n".join([f"    $ {step.line}"] +
                      [f"  - {line}" for line in expected] +
                      [f"  + {line}" for line in seen])
+
+
+def make_file(directory, name, mode, text):
+    """What `$ file` says."""
+    path = pathlib.Path(directory, name)
+    path.write_text(text)
+    path.chmod(int(mode, 8))
 
 
 def transcripts(pattern="*"):

@@ -6,10 +6,10 @@ Seen failing, each with a copy of the module or of the expectation that was brok
 
   only one address of the pool is asked: full_address_next,
     thousand_addresses_full_or_absent
-  the first address is asked first, always: ranges_under_traffic
+  the first address is asked first, always: ranges_under_traffic, thousand_addresses
+  closed connections keep their ports: connections_per_second
   the first free port looked for bit by bit from the lowest: allocation_cost measured 5.0,
     12.6 and 15.2 us; twice the first is the bound since then
-Not seen failing yet: thousand_addresses, connections_per_second*.
 Begun, and not finished on a busy host: million_flows.
 """
 import re

@@ -14,6 +14,9 @@ Usage:
   ipvsadm -Z [virtual-service]
   ipvsadm -P|Q [virtual-service] -z local-address
   ipvsadm -G [virtual-service]
+  ipvsadm -Lc --fullnat [-n] [conn-filter]
+  ipvsadm --kill conn-filter
+  ipvsadm --secret-file file
   ipvsadm --set tcp tcpfin udp
   ipvsadm --start-daemon {master|backup} [daemon-options]
   ipvsadm --stop-daemon {master|backup}
@@ -35,6 +38,8 @@ Either long or short options are allowed.
   --add-laddr       -P        add FULLNAT local addresses, of a service or to the default pool
   --del-laddr       -Q        delete FULLNAT local addresses
   --get-laddr       -G        list FULLNAT local addresses
+  --kill conn-filter          end FULLNAT connections
+  --secret-file file          set the FULLNAT secret of the cluster, from a file of root's alone
   --set tcp tcpfin udp        set connection timeout values
   --start-daemon              start connection sync daemon
   --stop-daemon               stop connection sync daemon
@@ -44,7 +49,11 @@ virtual-service:
   --tcp-service|-t  service-address   service-address is host[:port]
   --udp-service|-u  service-address   service-address is host[:port]
   --sctp-service    service-address   service-address is host[:port]
+  --vips            prefix            FULLNAT is the default of services with such addresses
   --fwmark-service|-f fwmark          fwmark is an integer greater than zero
+
+conn-filter:
+  [virtual-service] [-r server-address] [-z address[:port]] [--client address[:port]]
 
 Options:
   --ipv6         -6                   fwmark entry uses IPv6

@@ -11,17 +11,26 @@ from . import basics
 NETLINK_GENERIC = 16
 SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK = 270, 10, 11
 REQUEST, ACK, DUMP = 1, 4, 0x300
+MULTI, DUMP_INTR = 2, 0x10
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 ACK_TLVS, CAPPED = 0x200, 0x100
 NLMSGERR_ATTR_MSG = 1
 GENL_ID_CTRL, CTRL_GETFAMILY, CTRL_FAMILY_ID, CTRL_FAMILY_NAME = 16, 3, 1, 2
 NESTED = 0x8000
 
-SET_SERVICE, DEL_SERVICE, GET_SERVICE, ADD_LADDR, DEL_LADDR, GET_LADDR, FLUSH = range(1, 8)
-SERVICE, LADDR = 1, 2
+SET_SERVICE, DEL_SERVICE, GET_SERVICE, ADD_LADDR, DEL_LADDR, GET_LADDR, FLUSH, ZERO, \
+    SET_OPTIONS, GET_OPTIONS, GET_CONN, DEL_CONN = COMMANDS = range(1, 13)
+SERVICE, LADDR, OPTIONS, CONN, ENDED = range(1, 6)
 SVC_FAMILY, SVC_PROTOCOL, SVC_ADDR, SVC_PORT, SVC_FWMARK, SVC_TOA_V4, SVC_TOA_V6, \
     SVC_TIMESTAMPS, SVC_CONN_TIMEOUT = range(1, 10)
-LADDR_FAMILY, LADDR_ADDR, LADDR_ADDR_END, LADDR_PORT_MIN, LADDR_PORT_MAX = range(1, 6)
+SVC_PREFIX_LEN, SVC_ORIGIN = 15, 16
+LADDR_FAMILY, LADDR_ADDR, LADDR_ADDR_END, LADDR_PORT_MIN, LADDR_PORT_MAX, LADDR_LOCAL, \
+    LADDR_CONNS = range(1, 8)
+LADDR_DRAINING = 12
+OPT_SECRET, OPT_SECRET_ID = 1, 2
+CONN_FAMILY, CONN_PROTOCOL, CONN_CLIENT_ADDR, CONN_CLIENT_PORT, CONN_VIP_ADDR, CONN_VIP_PORT, \
+    CONN_LADDR_ADDR, CONN_LADDR_PORT, CONN_RS_ADDR, CONN_RS_PORT, CONN_STATE, CONN_EXPIRES, \
+    CONN_FLAGS = range(1, 14)
 
 
 def attribute(kind, body, length=None):
@@ -77,6 +86,7 @@ class Answer:
     errno: int
     text: str = ''
     messages: tuple = ()
+    interrupted: bool = False   # NLM_F_DUMP_INTR: changed meanwhile
 
     def __str__(self):
         return f'{os.strerror(self.errno)}: {self.text!r}'
@@ -122,7 +132,7 @@ class Genetlink:
         return self.ask(command, message, flags=DUMP)
 
     def _answer(self):
-        messages = []
+        messages, interrupted = [], False
         while True:
             data = self.sock.recv(1 << 16)
             while data:
@@ -130,8 +140,9 @@ class Genetlink:
                 body, data = data[16:length], data[(length + 3) & ~3:]
                 if sequence != self.sequence:
                     continue
+                interrupted |= bool(flags & MULTI and flags & DUMP_INTR)
                 if kind in (NLMSG_ERROR, NLMSG_DONE):
                     number = -struct.unpack('=i', body[:4])[0] if len(body) >= 4 else 0
                     text = extack_text(body, flags) if kind == NLMSG_ERROR else ''
-                    return Answer(number, text, tuple(messages))
+                    return Answer(number, text, tuple(messages), interrupted)
                 messages.append(body)

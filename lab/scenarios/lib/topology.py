@@ -167,7 +167,8 @@ class Topology:
         self.switch.batch([f'link add {port} type veth peer name {device} netns {host}',
                            f'link set {port} master {bridge} up'])
 
-    def _addresses(self):
+    def client_addresses(self):
+        """Of a client whose interface is new."""
         self.client.batch([
             'link set lo up', 'link set eth0 up',
             f'addr add {CLIENT}/24 dev eth0', f'addr add {CLIENT2}/24 dev eth0',
@@ -175,6 +176,9 @@ class Topology:
             f'addr add {CLIENT2_V6}/64 dev eth0 nodad',
             f'addr add {CLIENT_V6}/64 dev eth0 nodad',
             f'route add default via {LB_OUTER}', f'route add default via {LB_OUTER_V6}'])
+
+    def _addresses(self):
+        self.client_addresses()
         self.lb.batch([
             'link set lo up', 'link set outer up', 'link set inner up',
             f'addr add {LB_OUTER}/24 dev outer', f'addr add {VIP}/32 dev outer',
