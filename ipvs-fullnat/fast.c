@@ -33,6 +33,9 @@
 /* Less than half of the least timeout that can be set anywhere, which is a second. */
 #define FNAT_FAST_TERM	(2 * HZ / 5)
 
+/* ip_vs takes a connection with less than nine requests for one that nobody needs. */
+#define FNAT_FAST_BATCH	8
+
 void fnat_fast_init(struct fnat_flow *f)
 {
 	u32 long_ago = (u32)jiffies - HZ;
@@ -51,21 +54,27 @@ void fnat_fast_exit(struct fnat_flow *f)
 	dst_release(xchg(&f->reply_dst, NULL));
 }
 
-/* The next ones of this direction may be fast. */
-static void permit(struct fnat_flow *f, enum fnat_dir dir)
+/* The next ones of this direction may be fast, if they come in where this one did. */
+static void permit(struct fnat_flow *f, enum fnat_dir dir, int iif)
 {
+	WRITE_ONCE(f->iif[dir], iif);
 	WRITE_ONCE(f->node[dir].slow_at, (u32)jiffies);
 }
 
-static bool is_permitted(const struct fnat_flow *f, enum fnat_dir dir)
+/*
+ * A packet that comes in elsewhere has not been looked at by rp_filter or the rules, whose
+ * word about that device may be another one.
+ */
+static bool is_permitted(const struct fnat_flow *f, enum fnat_dir dir, int iif)
 {
-	return (u32)jiffies - READ_ONCE(f->node[dir].slow_at) < FNAT_FAST_TERM;
+	return (u32)jiffies - READ_ONCE(f->node[dir].slow_at) < FNAT_FAST_TERM &&
+	       READ_ONCE(f->iif[dir]) == iif;
 }
 
-/* A request has come through the slow path. ip_vs has not counted it yet. */
-void fnat_fast_permit(struct fnat_flow *f, enum fnat_dir dir)
+/* A request has come through the slow path, from this device. ip_vs has not counted it yet. */
+void fnat_fast_permit_request(struct fnat_flow *f, int iif)
 {
-	struct fnat_flow_node *n = &f->node[dir];
+	struct fnat_flow_node *n = &f->node[FNAT_DIR_REQUEST];
 	u16 count = READ_ONCE(n->fast_packets);
 
 	if (count) {
@@ -73,7 +82,7 @@ void fnat_fast_permit(struct fnat_flow *f, enum fnat_dir dir)
 		fnat_seam_add_requests(f->cp, count);
 	}
 	if (fnat_seam_is_past_first_sync(f->cp))
-		permit(f, dir);
+		permit(f, FNAT_DIR_REQUEST, iif);
 }
 
 /*
@@ -88,16 +97,18 @@ static void set_reply_route(struct fnat_flow *f, struct dst_entry *dst)
 }
 
 /*
- * A reply has come through the slow path, by this route. The caller holds a reference on it.
- * A mark may choose the route, so it stays slow: the cache is for one route.
+ * A reply has come through the slow path, from this device and by this route. The caller
+ * holds a reference on it. A mark may choose the route, so it stays slow: the cache is for
+ * one route. An IPv6 route is given a new cookie when its neighbours in the table change.
  */
-void fnat_fast_permit_reply(struct fnat_flow *f, struct dst_entry *dst, u32 mark)
+void fnat_fast_permit_reply(struct fnat_flow *f, struct dst_entry *dst, u32 mark, int iif)
 {
 	if (mark || READ_ONCE(f->port_state) != FNAT_PORT_OPEN)
 		return;
-	if (READ_ONCE(f->reply_dst) != dst)
+	if (READ_ONCE(f->reply_dst) != dst ||
+	    READ_ONCE(f->reply_cookie) != fnat_route_cookie(dst, f->af))
 		set_reply_route(f, dst);
-	permit(f, FNAT_DIR_REPLY);
+	permit(f, FNAT_DIR_REPLY, iif);
 }
 
 /* Nothing that only the slow path understands: options, extension headers, the last hop. */
@@ -174,20 +185,33 @@ static int rewrite(struct fnat_pkt *pkt)
 	return request ? fnat_tcp_request(pkt) : fnat_tcp_reply(pkt);
 }
 
+/*
+ * ip_vs's own count of requests decides whether a connection is busy (drop_entry) and when
+ * the sync daemon tells of it.
+ */
+static void count_request(struct fnat_flow *f)
+{
+	struct fnat_flow_node *n = &f->node[FNAT_DIR_REQUEST];
+	u16 packets = READ_ONCE(n->fast_packets);
+
+	if (packets < U16_MAX)
+		packets++;
+	if (packets >= FNAT_FAST_BATCH && fnat_seam_count_requests(f->cp, packets))
+		packets = 0;
+	WRITE_ONCE(n->fast_packets, packets);
+}
+
 static void count(const struct fnat_pkt *pkt, unsigned int len)
 {
 	bool request = pkt->dir == FNAT_DIR_REQUEST;
-	struct fnat_flow_node *n;
 
 	fnat_seam_count(pkt->flow->cp, request, len);
-	if (!request) {
+	if (request) {
+		fnat_stat_inc(pkt->fn, fast_request);
+		count_request(pkt->flow);
+	} else {
 		fnat_stat_inc(pkt->fn, fast_reply);
-		return;
 	}
-	fnat_stat_inc(pkt->fn, fast_request);
-	n = &pkt->flow->node[FNAT_DIR_REQUEST];
-	if (READ_ONCE(n->fast_packets) < U16_MAX)
-		WRITE_ONCE(n->fast_packets, READ_ONCE(n->fast_packets) + 1);
 }
 
 /* The next hop, as ip_finish_output2() and ip6_finish_output2() find it. */
@@ -264,7 +288,7 @@ bool fnat_fast(struct fnat_net *fn, struct sk_buff *skb, struct fnat_flow *f, en
 		.thoff = thoff,
 	};
 
-	if (!READ_ONCE(fn->sysctl.fast_path) || !is_permitted(f, dir) ||
+	if (!READ_ONCE(fn->sysctl.fast_path) || !is_permitted(f, dir, skb->skb_iif) ||
 	    !skb_is_plain(skb) || !network_is_plain(skb, f->af, thoff) || !flow_is_plain(&pkt))
 		return false;
 	if (skb_is_gso(skb) && skb_warn_if_lro(skb))

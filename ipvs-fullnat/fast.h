@@ -7,8 +7,8 @@
 
 void fnat_fast_init(struct fnat_flow *f);
 void fnat_fast_exit(struct fnat_flow *f);
-void fnat_fast_permit(struct fnat_flow *f, enum fnat_dir dir);
-void fnat_fast_permit_reply(struct fnat_flow *f, struct dst_entry *dst, u32 mark);
+void fnat_fast_permit_request(struct fnat_flow *f, int iif);
+void fnat_fast_permit_reply(struct fnat_flow *f, struct dst_entry *dst, u32 mark, int iif);
 bool fnat_fast(struct fnat_net *fn, struct sk_buff *skb, struct fnat_flow *f, enum fnat_dir dir,
 	       unsigned int thoff);
 

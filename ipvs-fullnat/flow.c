@@ -155,9 +155,10 @@ static bool flow_has_tuple(const struct fnat_flow *f, enum fnat_dir dir, const s
 
 	return t->sport == (request ? f->cport : f->dport) &&
 	       t->dport == (request ? f->vport : f->lport) &&
-	       t->af == f->af && t->protocol == f->protocol && f->net == net &&
+	       t->af == f->af && t->protocol == f->protocol &&
 	       addr_equal(&t->saddr, request ? &f->caddr : &f->daddr, t->af) &&
-	       addr_equal(&t->daddr, request ? &f->vaddr : &f->laddr, t->af);
+	       addr_equal(&t->daddr, request ? &f->vaddr : &f->laddr, t->af) &&
+	       fnat_seam_is_of(f->cp, net);
 }
 
 static struct fnat_flow *node_flow(struct fnat_flow_node *n)
@@ -224,6 +225,7 @@ static bool flow_is_twin(const struct fnat_flow *old, const struct fnat_flow *ne
 /* False: another connection has this client's packets already. Softirq or BH off. */
 bool fnat_flow_hash_request(struct fnat_flow *f)
 {
+	struct net *net = fnat_seam_net(f->cp);
 	struct fnat_flow *old;
 	struct fnat_tuple t;
 	enum fnat_dir dir;
@@ -231,9 +233,9 @@ bool fnat_flow_hash_request(struct fnat_flow *f)
 	u32 hash;
 
 	fnat_flow_tuple(f, FNAT_DIR_REQUEST, &t);
-	hash = tuple_hash(f->net, &t);
+	hash = tuple_hash(net, &t);
 	spin_lock_bh(bucket_lock(hash));
-	old = bucket_find(hash, f->net, &t, &dir);
+	old = bucket_find(hash, net, &t, &dir);
 	if (old && dir == FNAT_DIR_REQUEST) {
 		if (flow_is_twin(old, f))
 			unique = false;
@@ -244,7 +246,7 @@ bool fnat_flow_hash_request(struct fnat_flow *f)
 		hlist_add_head_rcu(&f->node[FNAT_DIR_REQUEST].hnode, &flow_tab[hash]);
 	/* a destination with method 5 may be behind a service that is not declared */
 	if (unique)
-		fnat_filter_add(&fnat_net(f->net)->filter, f->af, &f->vaddr, f->vport);
+		fnat_filter_add(&fnat_net(net)->filter, f->af, &f->vaddr, f->vport);
 	spin_unlock_bh(bucket_lock(hash));
 	return unique;
 }
@@ -264,12 +266,13 @@ static __wsum tuple_sum(const struct fnat_flow *f, enum fnat_dir dir)
 /* The port map has made sure that the tuple is free. Softirq or BH off. */
 void fnat_flow_hash_reply(struct fnat_flow *f)
 {
+	const struct net *net = fnat_seam_net(f->cp);
 	struct fnat_tuple t;
 	u32 hash;
 
 	f->csum_diff = csum_sub(tuple_sum(f, FNAT_DIR_REPLY), tuple_sum(f, FNAT_DIR_REQUEST));
 	fnat_flow_tuple(f, FNAT_DIR_REPLY, &t);
-	hash = tuple_hash(f->net, &t);
+	hash = tuple_hash(net, &t);
 	spin_lock_bh(bucket_lock(hash));
 	hlist_add_head_rcu(&f->node[FNAT_DIR_REPLY].hnode, &flow_tab[hash]);
 	spin_unlock_bh(bucket_lock(hash));
@@ -278,11 +281,12 @@ void fnat_flow_hash_reply(struct fnat_flow *f)
 /* Does nothing if it is not hashed. Softirq or BH off. */
 void fnat_flow_unhash(struct fnat_flow *f, enum fnat_dir dir)
 {
+	const struct net *net = fnat_seam_net(f->cp);
 	struct fnat_tuple t;
 	u32 hash;
 
 	fnat_flow_tuple(f, dir, &t);
-	hash = tuple_hash(f->net, &t);
+	hash = tuple_hash(net, &t);
 	spin_lock_bh(bucket_lock(hash));
 	hlist_del_init_rcu(&f->node[dir].hnode);
 	spin_unlock_bh(bucket_lock(hash));
@@ -312,7 +316,7 @@ int fnat_flow_each(u32 bucket, const struct net *net, enum fnat_dir dir,
 	int ret = 0;
 
 	hlist_for_each_entry_rcu(n, &flow_tab[bucket], hnode) {
-		if (n->dir == dir && node_flow(n)->net == net)
+		if (n->dir == dir && fnat_seam_is_of(node_flow(n)->cp, net))
 			ret = look(node_flow(n), arg);
 		if (ret)
 			break;

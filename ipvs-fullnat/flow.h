@@ -117,7 +117,8 @@ enum fnat_sync_state {
 
 struct fnat_flow {
 	struct fnat_flow_node node[2];	/* by enum fnat_dir */
-	struct net *net;		/* compared, never followed */
+	/* fast.c; where the packet came in that permits fast ones, by enum fnat_dir */
+	int iif[2];
 	struct ip_vs_conn *cp;		/* freed after the flow */
 	union nf_inet_addr caddr;
 	union nf_inet_addr vaddr;

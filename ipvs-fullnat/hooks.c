@@ -8,7 +8,9 @@
 #include <linux/netfilter_ipv6.h>
 #include <linux/slab.h>
 #include <linux/tcp.h>
+#include <net/inet_hashtables.h>
 #include <net/netfilter/nf_conntrack.h>
+#include <net/netfilter/nf_socket.h>
 
 #include "fast.h"
 #include "flow.h"
@@ -67,8 +69,10 @@ static noinline unsigned int early_packet(struct fnat_net *fn, struct sk_buff *s
 static unsigned int early_hook(void *priv, struct sk_buff *skb, const struct nf_hook_state *state)
 {
 	struct fnat_net *fn = priv;
+	enum ip_conntrack_info ctinfo;
 
-	if (!may_be_ours(fn, state->pf, skb) || skb_get_nfct(skb))
+	/* a rule may have said "notrack"; somebody's conntrack or template is not ours to change */
+	if (!may_be_ours(fn, state->pf, skb) || nf_ct_get(skb, &ctinfo))
 		return NF_ACCEPT;
 	return early_packet(fn, skb, state->pf);
 }
@@ -128,6 +132,35 @@ static void maybe_reset(struct fnat_net *fn, const struct sk_buff *skb,
 		fnat_reset_unknown(fn, skb, t, thoff);
 }
 
+static bool has_socket(const struct fnat_net *fn, const struct sk_buff *skb, u8 af)
+{
+	struct sock *sk;
+
+#ifdef CONFIG_IP_VS_IPV6
+	if (fnat_is_v6(af))
+		sk = nf_sk_lookup_slow_v6(fn->net, skb, skb->dev);
+	else
+#endif
+		sk = nf_sk_lookup_slow_v4(fn->net, skb, skb->dev);
+	if (!sk)
+		return false;
+	sock_gen_put(sk);
+	return true;
+}
+
+/*
+ * Under a default entry ip_vs's services are not known to us, and its table cannot be asked.
+ * But whom neither a connection nor a socket of this host knows would be answered by an RST.
+ */
+static bool is_of_default_service(const struct fnat_net *fn, const struct sk_buff *skb,
+				  const struct fnat_tuple *t, unsigned int thoff)
+{
+	return READ_ONCE(fn->prefix_count) && t->protocol == IPPROTO_TCP &&
+	       fnat_service_default(fn, t->af, &t->daddr) &&
+	       !may_begin_conn(skb, t->protocol, thoff) &&
+	       !fnat_seam_has_conn(fn, t->af, skb) && !has_socket(fn, skb, t->af);
+}
+
 /*
  * A packet that no flow knows. Handed up, it would meet an RST from the local
  * stack, which kills a connection that another node or a late sync still knows.
@@ -141,6 +174,10 @@ static unsigned int unknown_packet(struct fnat_net *fn, struct sk_buff *skb,
 		if (may_begin_conn(skb, t->protocol, thoff) ||
 		    fnat_seam_has_conn(fn, t->af, skb))
 			return NF_ACCEPT;
+		maybe_reset(fn, skb, t, thoff);
+		return fnat_drop(fn, skb, drop_no_conn);
+	}
+	if (is_of_default_service(fn, skb, t, thoff)) {
 		maybe_reset(fn, skb, t, thoff);
 		return fnat_drop(fn, skb, drop_no_conn);
 	}
@@ -161,7 +198,7 @@ static noinline unsigned int local_in_packet(struct fnat_net *fn, struct sk_buff
 
 	if (!fnat_ip_parse(skb, af, &t, &thoff))
 		return local_in_icmp(fn, skb, af);
-	if (!may_have_port(fn, &t, skb->mark))
+	if (!may_have_port(fn, &t, skb->mark) && !READ_ONCE(fn->prefix_count))
 		return NF_ACCEPT;
 	f = fnat_flow_find(fn->net, &t, &dir);
 	if (!f)
@@ -181,7 +218,9 @@ static unsigned int local_in_hook(void *priv, struct sk_buff *skb,
 {
 	struct fnat_net *fn = priv;
 
-	return may_be_ours(fn, state->pf, skb) ? local_in_packet(fn, skb, state->pf) : NF_ACCEPT;
+	if (!may_be_ours(fn, state->pf, skb) && !READ_ONCE(fn->prefix_count))
+		return NF_ACCEPT;
+	return local_in_packet(fn, skb, state->pf);
 }
 
 #define FNAT_HOOK(_hook, _pf, _hooknum, _priority) \
@@ -226,9 +265,12 @@ int fnat_hooks_need(struct fnat_net *fn)
 /* Nobody is inside the hooks once this returns and a grace period has passed. */
 void fnat_hooks_net_exit(struct fnat_net *fn)
 {
-	if (!fn->hook_ops)
-		return;
-	nf_unregister_net_hooks(fn->net, fn->hook_ops, ARRAY_SIZE(fnat_hook_ops));
+	if (fn->hook_ops)
+		nf_unregister_net_hooks(fn->net, fn->hook_ops, ARRAY_SIZE(fnat_hook_ops));
+}
+
+/* After that grace period: "nft list hooks" may have been reading them until now. */
+void fnat_hooks_net_free(struct fnat_net *fn)
+{
 	kfree(fn->hook_ops);
-	fn->hook_ops = NULL;
 }

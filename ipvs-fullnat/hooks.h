@@ -7,5 +7,6 @@ struct fnat_net;
 
 int fnat_hooks_need(struct fnat_net *fn);
 void fnat_hooks_net_exit(struct fnat_net *fn);
+void fnat_hooks_net_free(struct fnat_net *fn);
 
 #endif

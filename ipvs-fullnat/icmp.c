@@ -24,6 +24,7 @@
 #include "ip.h"
 #include "net.h"
 #include "route.h"
+#include "seam.h"
 #include "tcp.h"
 #include "xmit.h"
 
@@ -251,7 +252,7 @@ unsigned int fnat_icmp_to_client(struct sk_buff *skb, struct fnat_flow *f,
 {
 	struct fnat_pkt pkt = {
 		.skb = skb,
-		.fn = fnat_net(f->net),
+		.fn = fnat_net(fnat_seam_net(f->cp)),
 		.flow = f,
 		.dir = FNAT_DIR_REPLY,
 	};

@@ -82,6 +82,7 @@ static void __net_exit fnat_net_exit(struct net *net)
 	fnat_hooks_net_exit(fn);
 	fnat_seam_net_exit(fn);
 	synchronize_rcu();	/* ip_vs may be inside fnat_request() */
+	fnat_hooks_net_free(fn);
 	fnat_sync_net_exit(fn);
 	fnat_scheduler_net_exit(fn);
 	mutex_lock(&fn->lock);

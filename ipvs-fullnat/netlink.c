@@ -625,6 +625,7 @@ static struct genl_family fnat_family = {
 	.maxattr = FULLNAT_A_MAX,
 	.policy = fnat_policy,
 	.netnsok = true,
+	.parallel_ops = true,		/* fnat_net.lock orders changes */
 	.module = THIS_MODULE,
 	.ops = fnat_ops,
 	.n_ops = ARRAY_SIZE(fnat_ops),

@@ -316,12 +316,11 @@ static void end_conns(struct conn_end *e)
 {
 	unsigned int i;
 
-	for (i = 0; i < fnat_flow_buckets(); i++) {
+	for (i = 0; i < fnat_flow_buckets() && !fatal_signal_pending(current); i++) {
 		rcu_read_lock();
 		fnat_flow_each(i, e->cf.net, FNAT_DIR_REPLY, end_one_conn, e);
 		rcu_read_unlock();
-		if (i % FNAT_CONN_BATCH == 0)
-			cond_resched();
+		cond_resched();
 	}
 }
 

@@ -362,7 +362,7 @@ static struct fnat_flow *port_holder(const struct fnat_portmap *pm, const struct
 
 	if (!chunk || !test_bit(port % FNAT_PORT_CHUNK, chunk))
 		return NULL;
-	return fnat_flow_find(f->net, &t, &dir);
+	return fnat_flow_find(fnat_seam_net(f->cp), &t, &dir);
 }
 
 /*

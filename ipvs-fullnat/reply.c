@@ -53,12 +53,13 @@ static void reply_send(struct fnat_pkt *pkt, bool steady)
 	bool missed = fnat_seam_misses_replies(cp);
 	bool held = (missed || !steady) && fnat_seam_get(cp);
 	u32 mark = pkt->skb->mark;
+	int iif = pkt->skb->skb_iif;
 
 	fnat_sync_packet(pkt->fn, pkt->flow);
 	if (missed && held)
 		fnat_seam_reply_state(cp, pkt->skb, pkt->thoff);
 	if (fnat_send(pkt, false))
-		fnat_fast_permit_reply(pkt->flow, pkt->dst, mark);
+		fnat_fast_permit_reply(pkt->flow, pkt->dst, mark, iif);
 	if (!held)
 		return;
 	fnat_after_packet(pkt->fn, pkt->flow, cp);
@@ -69,7 +70,7 @@ unsigned int fnat_reply(struct sk_buff *skb, struct fnat_flow *f, unsigned int t
 {
 	struct fnat_pkt pkt = {
 		.skb = skb,
-		.fn = fnat_net(f->net),
+		.fn = fnat_net(fnat_seam_net(f->cp)),
 		.flow = f,
 		.dir = FNAT_DIR_REPLY,
 		.thoff = thoff,

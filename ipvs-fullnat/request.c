@@ -230,7 +230,7 @@ unsigned int fnat_request(struct sk_buff *skb, struct ip_vs_conn *cp, unsigned i
 		.dir = FNAT_DIR_REQUEST,
 		.thoff = thoff,
 	};
-	int err;
+	int iif = skb->skb_iif, err;
 
 	if (skb_warn_if_lro(skb))
 		return fnat_drop(pkt.fn, skb, drop_lro);
@@ -249,7 +249,7 @@ unsigned int fnat_request(struct sk_buff *skb, struct ip_vs_conn *cp, unsigned i
 		goto drop;
 	}
 	if (fnat_send(&pkt, true))
-		fnat_fast_permit(pkt.flow, FNAT_DIR_REQUEST);
+		fnat_fast_permit_request(pkt.flow, iif);
 	fnat_after_packet(pkt.fn, pkt.flow, cp);
 	return NF_STOLEN;
 

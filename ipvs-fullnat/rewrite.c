@@ -17,16 +17,27 @@
 #include "net.h"
 #include "xmit.h"
 
+/* Is the checksum that is still to be computed that of our header, in its own field? */
+static bool csum_is_ours(const struct fnat_pkt *pkt)
+{
+	u16 offset = pkt->flow->protocol == IPPROTO_TCP ? offsetof(struct tcphdr, check) :
+							   offsetof(struct udphdr, check);
+
+	return skb_checksum_start_offset(pkt->skb) == pkt->thoff &&
+	       pkt->skb->csum_offset == offset;
+}
+
 /*
- * A checksum that is still to be computed begins at our header, or is computed now. Of a
- * GSO packet it cannot be: one that says otherwise (a virtual machine may) is nonsense.
+ * A checksum that is still to be computed is our header's, or is computed now: a virtual
+ * machine or a packet socket may say otherwise, and later it would be written over
+ * something of ours, such as the TOA. Of a GSO packet it cannot be: that one is nonsense.
  */
 static int prepare_csum(const struct fnat_pkt *pkt)
 {
 	struct sk_buff *skb = pkt->skb;
 
 	skb_forward_csum(skb);
-	if (skb->ip_summed != CHECKSUM_PARTIAL || skb_checksum_start_offset(skb) == pkt->thoff)
+	if (skb->ip_summed != CHECKSUM_PARTIAL || csum_is_ours(pkt))
 		return 0;
 	if (skb_is_gso(skb))
 		return FNAT_DROP(drop_malformed);
@@ -208,14 +219,18 @@ bool fnat_may_pass(const struct fnat_pkt *pkt, unsigned int spare)
  *	ip_vs_out_hook() finds the connection and does the statistics, the state
  *	and the timer.
  *
- * False: a rule of OUTPUT or POSTROUTING has dropped it, or the device.
+ * False: a rule of OUTPUT or POSTROUTING has dropped it, queued it, or sent it another way
+ * by its mark. (What POSTROUTING queues cannot be told from what was sent.)
  */
 bool fnat_send(struct fnat_pkt *pkt, bool ipvs_done)
 {
+	struct net *net = pkt->fn->net;
 	struct sk_buff *skb = pkt->skb;
 	u8 af = pkt->flow->af;
+	bool usual;
+	u32 mark;
 
-	fnat_ip_new_ident(skb, af, pkt->fn->net);
+	fnat_ip_new_ident(skb, af, net);
 	fnat_ip_set_len(skb, af);
 	skb_dst_drop(skb);
 	skb_dst_set_noref(skb, pkt->dst);
@@ -229,6 +244,9 @@ bool fnat_send(struct fnat_pkt *pkt, bool ipvs_done)
 	/* it came in fragments, and leaves in segments: both at once IPv6 cannot do */
 	if (fnat_is_v6(af) && skb_is_gso(skb))
 		IP6CB(skb)->frag_max_size = 0;
-	return NF_HOOK(af, NF_INET_LOCAL_OUT, pkt->fn->net, NULL, skb, NULL, pkt->dst->dev,
-		       dst_output) >= 0;
+	mark = skb->mark;
+	if (nf_hook(af, NF_INET_LOCAL_OUT, net, NULL, skb, NULL, pkt->dst->dev, dst_output) != 1)
+		return false;
+	usual = skb_dst(skb) == pkt->dst && skb->mark == mark;
+	return dst_output(net, NULL, skb) >= 0 && usual;
 }

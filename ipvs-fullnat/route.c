@@ -48,10 +48,13 @@ static struct dst_entry *route_lookup_v6(struct net *net, const union nf_inet_ad
 	};
 	struct dst_entry *dst = ip6_route_output(net, NULL, &fl6);
 
-	if (!dst->error)
-		return dst;
-	dst_release(dst);
-	return NULL;
+	if (dst->error) {
+		dst_release(dst);
+		return NULL;
+	}
+	/* IPsec; ip_route_output_key() does the same of IPv4 */
+	dst = xfrm_lookup(net, dst, flowi6_to_flowi(&fl6), NULL, 0);
+	return IS_ERR(dst) ? NULL : dst;
 }
 
 /* With a reference that the caller must release; NULL: no route. */

@@ -15,6 +15,7 @@
 #include <net/ip_vs.h>
 #include <uapi/linux/ip_vs_fullnat.h>
 
+#include "ip.h"
 #include "laddr.h"
 #include "net.h"
 #include "port.h"
@@ -156,8 +157,8 @@ static struct ip_vs_dest *fullnat_schedule(struct ip_vs_service *svc, const stru
 	struct fnat_svc_key key;
 	struct fnat_net *fn;
 
-	/* until we can do it, nothing may go out as plain NAT */
-	if (!READ_ONCE(door_ready))
+	/* until we can do it, nothing may go out as plain NAT; of SCTP we never can */
+	if (!READ_ONCE(door_ready) || !fnat_is_transport(iph->protocol))
 		return NULL;
 	fn = fnat_net(svc->ipvs->net);
 	fnat_seam_service_key(svc, &key);

@@ -62,6 +62,12 @@ struct net *fnat_seam_net(const struct ip_vs_conn *cp)
 	return cp->ipvs->net;
 }
 
+/* Pointers are compared: under RCU, also where the namespace is not the caller's. */
+bool fnat_seam_is_of(const struct ip_vs_conn *cp, const struct net *net)
+{
+	return cp->ipvs == net->ipvs;
+}
+
 void fnat_seam_service_key(const struct ip_vs_service *svc, struct fnat_svc_key *key)
 {
 	memset(key, 0, sizeof(*key));
@@ -303,7 +309,6 @@ bool fnat_seam_has_conn(const struct fnat_net *fn, u8 af, const struct sk_buff *
 
 void fnat_seam_fill_flow(struct fnat_flow *f, struct ip_vs_conn *cp)
 {
-	f->net = cp->ipvs->net;
 	f->cp = cp;
 	f->af = cp->af;
 	f->protocol = cp->protocol;
@@ -571,6 +576,15 @@ bool fnat_seam_is_past_first_sync(const struct ip_vs_conn *cp)
 	       atomic_read(&cp->in_pkts) + 1 >= sysctl_sync_threshold(ipvs);
 }
 
+/* ip_vs has not seen so many requests. False: the sync daemon must hear of them by and by. */
+bool fnat_seam_count_requests(struct ip_vs_conn *cp, unsigned int count)
+{
+	if (READ_ONCE(cp->ipvs->sync_state) & IP_VS_STATE_MASTER)
+		return false;
+	atomic_set(&cp->in_pkts, atomic_read(&cp->in_pkts) + count);
+	return true;
+}
+
 /*
  * "count" requests have not been seen by ip_vs: it sends a connection to the backup with
  * every sync_period'th packet. If that was one of them, it is the one at hand.
@@ -581,7 +595,7 @@ void fnat_seam_add_requests(struct ip_vs_conn *cp, unsigned int count)
 	int period = sysctl_sync_period(ipvs);
 	int next = atomic_read(&cp->in_pkts) + count + 1, since;
 
-	if (!(READ_ONCE(ipvs->sync_state) & IP_VS_STATE_MASTER))
+	if (fnat_seam_count_requests(cp, count))
 		return;
 	if (period > 0) {
 		since = (next - sysctl_sync_threshold(ipvs)) % period;

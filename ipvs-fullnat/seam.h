@@ -30,6 +30,7 @@ const char *fnat_seam_state(const struct ip_vs_conn *cp, unsigned int *expires);
 bool fnat_seam_has_conn(const struct fnat_net *fn, u8 af, const struct sk_buff *skb);
 void fnat_seam_fill_flow(struct fnat_flow *f, struct ip_vs_conn *cp);
 struct net *fnat_seam_net(const struct ip_vs_conn *cp);
+bool fnat_seam_is_of(const struct ip_vs_conn *cp, const struct net *net);
 struct fnat_flow *fnat_seam_flow(struct ip_vs_conn *cp);
 bool fnat_seam_is_bound(const struct ip_vs_conn *cp);
 void fnat_seam_lock(struct ip_vs_conn *cp);
@@ -49,6 +50,7 @@ void fnat_seam_put_rearm(struct ip_vs_conn *cp);
 bool fnat_seam_state_is_steady(const struct ip_vs_conn *cp);
 bool fnat_seam_dest_is_available(const struct ip_vs_conn *cp);
 bool fnat_seam_is_past_first_sync(const struct ip_vs_conn *cp);
+bool fnat_seam_count_requests(struct ip_vs_conn *cp, unsigned int count);
 void fnat_seam_add_requests(struct ip_vs_conn *cp, unsigned int count);
 void fnat_seam_count(struct ip_vs_conn *cp, bool request, unsigned int len);
 

@@ -115,7 +115,7 @@ static void prefix_insert(struct fnat_net *fn, struct fnat_service *new)
 		at = &svc->prefix_list;
 	}
 	list_add_rcu(&new->prefix_list, at);
-	fn->prefix_count++;
+	WRITE_ONCE(fn->prefix_count, fn->prefix_count + 1);
 }
 
 /* NULL: no memory. The caller holds fnat_net.lock and knows that the key is new. */
@@ -159,7 +159,7 @@ static void service_unhash(struct fnat_net *fn, struct fnat_service *svc)
 	hlist_del_rcu(&svc->hnode);
 	if (svc->key.prefix_len) {
 		list_del_rcu(&svc->prefix_list);
-		fn->prefix_count--;
+		WRITE_ONCE(fn->prefix_count, fn->prefix_count - 1);
 	}
 	WRITE_ONCE(fn->svc_count, fn->svc_count - 1);
 }

@@ -553,6 +553,8 @@ int fnat_tcp_reply(struct fnat_pkt *pkt)
 	if (err)
 		return err;
 	th = tcp_hdr(pkt->skb);
+	if (th->doff * 4 != hdr_len)
+		return FNAT_DROP(drop_malformed);
 	if (!reply_offsets(pkt, th, pkt->skb->len - pkt->thoff - hdr_len, &off))
 		return FNAT_DROP(drop_stale_reply);
 	reply_advances(pkt->flow, th, (u8 *)(th + 1), opts_len);

@@ -95,6 +95,27 @@ def test_forged(t, family):
     equal(t.rs1.toa_stats()['stored'], len(server.clients), 'stored by toa')
 
 
+def test_misplaced_checksum(t, family):
+    """A client next door leaves the checksum to the LB's card, and says that it belongs
+    elsewhere: on the ports, on the TOA that is still to come. It is never written there."""
+    family.fullnat(t)
+    t.lb.run('ethtool -K inner tx off')         # what is left to the card is computed now
+    t.rs1.peer_server(8000, family=family.af)
+    watched = t.rs1.capture()
+    peer = RawTcp(family.raw(t), family.vip, 8000)
+    peer.syn()
+    for offset in (0, 2, 4, 20, 22, 24, 26, 28, 16):
+        peer.send_partial('PA', bytes(16), offset)
+    peer.send('A')
+    line = greeting(peer.own)
+    equal(peer.read(len(line)), line, 'what the server says')
+    peer.reset()
+    packets = [packet for packet in watched.packets() if packet.dst == family.rs1]
+    equal({packet.source for packet in packets}, {packets[0].source}, 'LIPs and ports')
+    equal({packet.dport for packet in packets}, {8000}, 'ports of the server')
+    equal({packet.toa for packet in packets if packet.payload_len}, {peer.own}, 'TOAs')
+
+
 def test_forged_on_live(t, family):
     """On a live connection a forged option changes nothing any more, nor does one on a
     SYN with data of a client that tries TCP Fast Open."""

@@ -152,6 +152,29 @@ def test_vip_without_connection(t):
     equal(len(reached), 1, 'connections at the real servers')
 
 
+def test_default_entry_without_connection(t, family):
+    """The same where only a prefix says that the VIP is ours. Programs of the LB itself, and
+    connections of theirs, are not touched."""
+    length = 24 if family is V4 else 64
+    prefix = '203.0.113.0' if family is V4 else '2001:db8:f::'
+    t.lb.run(f'ipvsadm -E --vips {prefix}/{length} --fullnat')
+    t.lb.run(f'ipvsadm -A {family.service(8000)} -s rr')
+    own = t.lb.peer_server(2222, family=family.af)
+    with t.client.connect(family.vip, 2222, source=family.client) as sock:
+        greeted(sock)
+        host = family.raw(t)
+        flags = ('SA', 'A', 'PA', 'FA', 'R', 'RA', 'FPU', '')
+        stray_packets(host, family.vip, (8000,), flags)
+        equal(t.lb.fullnat_stats()['drop_no_conn'], len(flags), 'drop_no_conn')
+        stray_packets(host, family.vip, (2222,), ('A',))    # its socket answers
+        probe = RawTcp(host, family.vip, 2222)
+        probe.send('S')
+        equal([packet.flags for packet in answers_to(host, probe.sport)], ['R'], 'answers')
+        echo(sock)
+    equal(len(own.clients), 1, 'clients of the LB itself')
+    equal(observe.drops(t.lb), {'drop_no_conn': len(flags)}, 'drops')
+
+
 def test_spoofed_syn(t):
     """SYNs with other numbers on a live connection, from who knows its tuple: it goes on."""
     t.fullnat(8000, servers=(RS1,))

@@ -8,6 +8,7 @@ Seen failing with a copy of the modules that was broken like this:
 
 and conntrack_and_masquerade_beside_v6 with a LIP that the LB may talk from (no preferred_lft 0).
 """
+import socket
 import time
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
@@ -198,6 +199,25 @@ def forwarded(router_captures):
     """The sources of the requests that each router has forwarded."""
     return [{packet.src for packet in capture.packets() if packet.dport == 8000}
             for capture in router_captures]
+
+
+def test_ipsec(t, family):
+    """A policy says that what goes from the VIP to the client is encrypted: so are replies,
+    whether the stack or the fast path would send them."""
+    mode = f'src {family.vip} dst {family.client} proto esp spi 0x100 mode transport'
+    for host in (t.lb, t.client):
+        host.run(f"ip xfrm state add {mode} enc cipher_null '' auth digest_null ''")
+    t.lb.run(f'ip xfrm policy add src {family.vip} dst {family.client} dir out tmpl '
+             f'src {family.vip} dst {family.client} proto esp mode transport')
+    t.fullnat(8000, family=family)
+    chain = Chain(t, 8000, family=family)
+    capture = t.client.capture()
+    visit = chain.open(family.vip, 8000, source=family.client)
+    for _ in range(20):
+        echo(visit.sock)
+    visit.sock.close()
+    kinds = {packet.proto for packet in capture.packets() if packet.src == family.vip}
+    equal(kinds, {socket.IPPROTO_ESP}, 'protocols of replies')
 
 
 def test_policy_routing(t, family):

@@ -5,11 +5,13 @@ path does; what changes on the LB changes it at once.
 import os
 import re
 import socket
+import struct
 import threading
 import time
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import basics, observe
+from lib.rawtcp import device_mac, ip_header
 from lib.traffic import echo, greeted, reset
 from lib.udp import UdpServer, ask_udp, udp_service, udp_socket
 
@@ -274,6 +276,108 @@ def test_firewall(t):
         t.lb.run('nft delete table ip block')
         equal(read_until(sock, 7), b'blocked', 'when the rule is gone')
     check_fast(t, sock, 'after')
+
+
+@each(FAMILIES)
+def test_route_beside(t, family):
+    """A route to somewhere else in the client's network gives the routes beside it new cookies:
+    the connection stays fast. (On one CPU: each has a copy of the route.)"""
+    os.sched_setaffinity(0, {0})
+    sock = opened(t, family)
+    check_fast(t, sock, 'before')
+    t.lb.run(f'ip route add {family.client.removesuffix("1")}99/{family.host_length} dev outer')
+    check_fast(t, sock, 'after')
+
+
+def other_way(t, family):
+    """rs2 routes to rs1 as well, and packets with mark 7 go that way."""
+    t.rs2.sysctl('net.ipv4.ip_forward', 1)
+    t.rs2.sysctl('net.ipv6.conf.all.forwarding', 1)
+    t.rs2.sysctl('net.ipv4.conf.all.send_redirects', 0)
+    flag = f'-{family.name[1]}'
+    t.lb.run(f'ip {flag} route add {family.rs1} via {family.rs2} table 107 && '
+             f'ip {flag} rule add fwmark 7 lookup 107')
+
+
+@each(FAMILIES)
+def test_rerouted(t, family):
+    """A rule of OUTPUT marks requests, and the mark leads them another way: they go that way,
+    all of them, until the rule is gone."""
+    other_way(t, family)
+    sock = opened(t, family)
+    check_fast(t, sock, 'before')
+    t.lb.nft(f'table inet steer {{\nchain c {{\ntype route hook output priority mangle\n'
+             f'{family.nft} daddr {family.rs1} meta mark set 7\n}}\n}}')
+    began = time.monotonic()
+    until(lambda: time.monotonic() - began > TERM, what='the term')
+    capture = t.rs2.capture()
+    equal(use(t, sock)[0], 0, 'share of fast requests')
+    seen = [packet for packet in capture.packets() if packet.dst == family.rs1]
+    check(len(seen) >= 40, f'requests that went the other way: {len(seen)} of 40')
+    t.lb.run('nft delete table inet steer')
+    check_fast(t, sock, 'after')
+
+
+def test_queued(t):
+    """A rule of OUTPUT hands packets to a program that is not there: none passes."""
+    sock = opened(t, V4)
+    check_fast(t, sock, 'before')
+    t.lb.nft('table ip block {\nchain c {\ntype filter hook output priority filter\n'
+             f'ip daddr {RS1} counter queue num 5\n}}\n}}')
+    began = time.monotonic()
+    until(lambda: time.monotonic() - began > TERM, what='the term')
+    for _ in range(3):      # what is queued permits nothing
+        check_stands_still_anywhere(t, sock, 'queued')
+
+
+@each(FAMILIES)
+def test_untracked(t, family):
+    """A rule of the raw table keeps the packets from conntrack: they are fast all the same."""
+    t.lb.nft('table inet raw {\nchain c {\ntype filter hook prerouting priority raw\nnotrack\n}\n}')
+    check_fast(t, opened(t, family), 'untracked')
+
+
+def test_other_device(t):
+    """A datagram with the tuple of a conversation comes in by another device, where rp_filter
+    refuses its source: it never gets further than that."""
+    udp_service(t, V4, PORT, servers=(V4.rs1,))
+    server = UdpServer(t.rs1, PORT, V4)
+    t.add_bridge('wan')
+    stranger = Host('stranger', t.directory)
+    for host in (stranger, t.lb):
+        t.plug(host, 'wan', 'wan')
+        host.batch(['link set wan up'])
+    for name in ('all', 'wan'):
+        t.lb.sysctl(f'net.ipv4.conf.{name}.rp_filter', 1)
+    with udp_socket(t.client, V4) as sock:
+        ask_udp(sock, (VIP, PORT), b'once')
+        for _ in range(10):
+            ask_udp(sock, (VIP, PORT), b'again')
+        before, seen = fast(t), len(server.peers)
+        check(before[0] > 3, f'fast requests: {before[0]}')
+        forged = udp_packet(sock.getsockname(), (VIP, PORT), b'forged')
+        stranger_sends(stranger, t.lb, forged, 20)
+        until(lambda: observe.tcp_counters(t.lb)['IPReversePathFilter'] >= 20, what='all refused')
+        equal(fast(t), before, 'fast packets')
+        equal(len(server.peers), seen, 'datagrams at the server')
+        ask_udp(sock, (VIP, PORT), b'goes on')
+
+
+def udp_packet(source, destination, payload):
+    """A datagram of IPv4 without a checksum."""
+    udp = struct.pack('!HHHH', source[1], destination[1], 8 + len(payload), 0) + payload
+    header = ip_header(source[0], destination[0], len(udp))
+    header = header[:9] + bytes((socket.IPPROTO_UDP, 0, 0)) + header[12:]
+    return header[:10] + struct.pack('!H', pcap.checksum(header)) + header[12:] + udp
+
+
+def stranger_sends(stranger, lb, packet, count):
+    """By its device `wan` to the LB's."""
+    frame = device_mac(lb, 'wan') + device_mac(stranger, 'wan') + b'\x08\0' + packet
+    with stranger, socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+        sock.bind(('wan', 0))
+        for _ in range(count):
+            sock.send(frame)
 
 
 def check_stands_still_anywhere(t, sock, what):

@@ -130,6 +130,13 @@ class RawHost:
                              tcp + tcp_header_length, size, tcp, 16)
         self.gso.send(header + self.link_header + packet)
 
+    def send_partial(self, packet, offset):
+        """Send a packet whose checksum is to be computed on the way, from its transport header
+        on, and to be written there: so many bytes from that header."""
+        start = len(self.link_header) + {4: 20, 6: 40}[self.version]
+        header = struct.pack('=BBHHHH', NEEDS_CSUM, 0, 0, 0, start, offset)
+        self.gso.send(header + self.link_header + packet)
+
     def receive(self, timeout):
         """The next packet for this address, or None."""
         deadline = time.monotonic() + timeout
@@ -194,6 +201,12 @@ class RawTcp:
         packet = make_packet(self.host.address, self.remote[0], segment, partial=True)
         self.host.send_gso(packet, len(segment) - len(payload), size)
         self.advance('PA', payload)
+
+    def send_partial(self, flags, payload, offset):
+        """Send a segment, which does not count, with its checksum to be written there."""
+        packet = make_packet(self.host.address, self.remote[0],
+                             self.segment(flags, b'', payload), partial=True)
+        self.host.send_partial(packet, offset)
 
     def expect(self, wanted=lambda packet: True, timeout=10, what='an answer'):
         """The next packet of this connection for which wanted(packet) is true."""
