@@ -16,6 +16,7 @@ import inspect
 import os
 import re
 import shutil
+import stat
 import signal
 import sys
 import time
@@ -178,12 +179,18 @@ def run_one(function, directory):
     return 'not ok', reason.removeprefix('fail ') or 'died', details + '\n' + '\n'.join(said)
 
 
+def sockets(directory, names):
+    """What cannot be copied."""
+    return [name for name in names
+            if stat.S_ISSOCK(os.lstat(os.path.join(directory, name)).st_mode)]
+
+
 def keep(directory, name):
     """Keep what a failed test left: logs and captures."""
     target = os.path.join(KEEP, name)
     shutil.rmtree(target, ignore_errors=True)
     os.makedirs(os.path.dirname(target), exist_ok=True)
-    shutil.copytree(directory, target, ignore_dangling_symlinks=True)
+    shutil.copytree(directory, target, ignore=sockets, ignore_dangling_symlinks=True)
     print(f'# logs and captures: {target}')
 
 
