@@ -40,7 +40,8 @@ def saved(t):
     return t.lb.run('ipvsadm -Sn').out.splitlines()
 
 
-@each([os.path.basename(path) for path in sorted(glob.glob(f'{CONF}/examples/*'))] or ['none'])
+@each([path.split('/')[-2] for path in sorted(glob.glob(f'{CONF}/examples/*/keepalived.conf'))]
+      or ['none'])
 def test_example(t, name):
     """keepalived finds nothing to say about it, on either node, and its rules can be loaded; what
     it has as virtual servers is declared, and nothing else."""

@@ -16,6 +16,16 @@ $ ipvsadm -R
 < -A -t 10.9.0.1:80 -s rr --fullnat
 < -a -t 10.9.0.1:80 -r 10.9.2.1:80 -b -w 1
 $ ipvsadm -C
+# blanks at the end, before a comment too
+$ ipvsadm -R
+< -P -z 10.9.1.1   
+< -A -t 10.9.0.1:80 -s rr --fullnat      # comments stand in a column
+< -a -t 10.9.0.1:80 -r 10.9.2.1:80 -b -w 1 	 
+$ ipvsadm -Sn
+-P -z 10.9.1.1
+-A -t 10.9.0.1:80 -s rr --fullnat
+-a -t 10.9.0.1:80 -r 10.9.2.1:80 -b -w 1
+$ ipvsadm -C
 # a file that has what is needed further down says nothing
 $ ipvsadm -R
 < -A -t 10.9.0.1:80 -s rr --fullnat --toa 254
