@@ -143,7 +143,8 @@ struct fnat_flow {
 	u32 reply_cookie;		/* of reply_dst */
 	struct dst_entry *reply_dst;	/* fast.c; holds a reference */
 	struct fnat_portmap *portmap;	/* holds a reference */
-	u32 created;			/* jiffies, when it got its port (waiting: when made) */
+	/* jiffies, when it got its port; of a record: when that was first seen */
+	u32 created;
 	u32 record;			/* first word of its record in the connection */
 	union {				/* each comes after the one before */
 		struct list_head sync_list;	/* sync_lock; FNAT_SYNC_WAITING */

@@ -318,7 +318,8 @@ static void flow_settle(struct fnat_portmap *pm, struct fnat_flow *f, u16 port,
 	f->laddr = pm->key.laddr->addr;
 	f->lport = htons(port);
 	f->portmap = pm;
-	f->created = (u32)jiffies;
+	if (f->sync_state == FNAT_SYNC_NONE)
+		f->created = (u32)jiffies;
 	pm->last_used = jiffies;
 	INIT_LIST_HEAD(&f->port_list);
 	flow_join_list(pm, f, state);
@@ -367,11 +368,18 @@ static struct fnat_flow *port_holder(const struct fnat_portmap *pm, const struct
 
 /*
  * Another node has given the port to a new connection. What is known here of its former
- * one is out of date, unless this node itself carries that.
+ * one is out of date, unless this node itself carries that. It is the claimant that is
+ * the former one if its record was refused, is tried again, and the port has been given
+ * away meanwhile; or if it has closed: messages of several threads of the sync daemon
+ * overtake each other.
  */
 static bool may_replace(const struct fnat_net *fn, const struct fnat_portmap *pm,
+			const struct fnat_flow *claimant, enum fnat_port_state state,
 			const struct fnat_flow *holder)
 {
+	if ((s32)(claimant->created - holder->created) < 0 ||
+	    (state == FNAT_PORT_CLOSED && holder->port_state != FNAT_PORT_CLOSED))
+		return false;
 	return holder->sync_state == FNAT_SYNC_STANDBY ||
 	       holder->port_state == FNAT_PORT_CLOSED ||
 	       !fnat_laddr_is_local(fn, pm->key.laddr);
@@ -405,7 +413,7 @@ static int port_claim_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fn
 		err = -EAGAIN;
 	else if (!holder)
 		err = portmap_mark(pm, port);
-	else if (may_replace(fn, pm, holder))
+	else if (may_replace(fn, pm, f, state, holder))
 		portmap_take_from(pm, holder);
 	else
 		err = -EADDRINUSE;
@@ -465,7 +473,7 @@ static int port_alloc_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct
  * @port: of any range
  * @state: the flow's from now on
  *
- * Return: 0; -EADDRINUSE: a connection that this node carries has it; -ENOMEM.
+ * Return: 0; -EADDRINUSE: a connection that this node carries, or a newer one, has it; -ENOMEM.
  */
 int fnat_port_claim(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f, u16 port,
 		    enum fnat_port_state state)

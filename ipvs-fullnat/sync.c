@@ -262,6 +262,8 @@ static void flow_complete(struct fnat_net *fn, struct fnat_flow *f)
 	    (u32)jiffies - f->created < FNAT_RECORD_COPIED)
 		return;
 	again = f->sync_state == FNAT_SYNC_REFUSED && f->record == rec.word[0];
+	if (f->sync_state == FNAT_SYNC_REFUSED && !again)
+		f->created = (u32)jiffies;
 	fnat_sync_forget(f);
 	if (!err)
 		err = flow_claim(fn, f, &rec);
