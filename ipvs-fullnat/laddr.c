@@ -192,10 +192,21 @@ static void laddr_set_range(struct fnat_laddr *laddr, u16 port_min, u16 port_max
 	smp_store_release(&laddr->range_gen, laddr->range_gen + 1);	/* portmap_range() */
 }
 
-/* Only when no pool and no connection needs it any more. */
+/*
+ * Only when no pool and no connection needs it any more. Who has just found it in the
+ * table (fnat_laddr_find_id()) holds no reference, and may be about to claim a port of it.
+ */
 static void laddr_forget_unused(struct fnat_laddr *laddr)
 {
-	if (laddr->pools || !list_empty(&laddr->portmaps))
+	bool unused;
+
+	if (laddr->pools)
+		return;
+	spin_lock_bh(&laddr->lock);
+	unused = list_empty(&laddr->portmaps);
+	laddr->dead = unused;
+	spin_unlock_bh(&laddr->lock);
+	if (!unused)
 		return;
 	hlist_del_rcu(&laddr->hnode);
 	fnat_laddr_put(laddr);
@@ -454,8 +465,7 @@ void fnat_laddr_net_exit(struct fnat_net *fn)
 	for (i = 0; i < FNAT_LADDR_HASH_SIZE; i++) {
 		hlist_for_each_entry_safe(laddr, next, &fn->laddr_hash[i], hnode) {
 			fnat_portmap_gc(laddr, true);
-			hlist_del_rcu(&laddr->hnode);
-			fnat_laddr_put(laddr);
+			laddr_forget_unused(laddr);
 		}
 	}
 }

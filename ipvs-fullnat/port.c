@@ -72,6 +72,24 @@ static void portmap_put(struct fnat_portmap *pm)
 	call_rcu(&pm->rcu, portmap_free_rcu);
 }
 
+/* Puts it into the table and the list of its LIP, unless there is another; or -ENOENT. */
+static struct fnat_portmap *portmap_insert(struct fnat_portmap *pm)
+{
+	struct fnat_laddr *laddr = pm->key.laddr;
+	struct fnat_portmap *old = ERR_PTR(-ENOENT);
+
+	spin_lock_bh(&laddr->lock);
+	/* as long as it is not dead the table of LIPs holds a reference */
+	if (!laddr->dead)
+		old = rhashtable_lookup_get_insert_fast(&portmaps, &pm->rnode, portmap_params);
+	if (!old) {
+		refcount_inc(&laddr->refcnt);
+		list_add_tail(&pm->laddr_list, &laddr->portmaps);
+	}
+	spin_unlock_bh(&laddr->lock);
+	return old;
+}
+
 static struct fnat_portmap *portmap_create(const struct fnat_portmap_key *key)
 {
 	struct fnat_portmap *pm = kzalloc(sizeof(*pm), GFP_ATOMIC);
@@ -80,7 +98,6 @@ static struct fnat_portmap *portmap_create(const struct fnat_portmap_key *key)
 	if (!pm)
 		return ERR_PTR(-ENOMEM);
 	memcpy(&pm->key, key, sizeof(*key));
-	refcount_inc(&key->laddr->refcnt);
 	refcount_set(&pm->refcnt, 2);	/* the list of the LIP, and the caller */
 	spin_lock_init(&pm->lock);
 	INIT_LIST_HEAD(&pm->closed_list);
@@ -88,15 +105,10 @@ static struct fnat_portmap *portmap_create(const struct fnat_portmap_key *key)
 	pm->next = get_random_u32();
 	pm->last_used = jiffies;
 
-	spin_lock_bh(&key->laddr->lock);
-	old = rhashtable_lookup_get_insert_fast(&portmaps, &pm->rnode, portmap_params);
-	if (!old)
-		list_add_tail(&pm->laddr_list, &key->laddr->portmaps);
-	spin_unlock_bh(&key->laddr->lock);
+	old = portmap_insert(pm);
 	if (!old)
 		return pm;
 
-	fnat_laddr_put(key->laddr);
 	kfree(pm);
 	if (IS_ERR(old))
 		return old;
@@ -113,7 +125,7 @@ static void portmap_make_key(struct fnat_portmap_key *key, struct fnat_laddr *la
 	key->protocol = protocol;
 }
 
-/* With a reference; -ENOMEM; -EAGAIN: an old one is going away. */
+/* With a reference; -ENOMEM; -ENOENT: the LIP is forgotten; -EAGAIN: an old one is going away. */
 static struct fnat_portmap *portmap_get(struct fnat_laddr *laddr, const struct fnat_flow *f)
 {
 	struct fnat_portmap_key key;
@@ -425,7 +437,7 @@ static int port_claim_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fn
 
 /*
  * Gives the flow a port of this LIP: this one, or any if it is 0. 0, -EADDRINUSE,
- * -ENOMEM.
+ * -ENOENT, -ENOMEM.
  */
 static int port_get_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f,
 			 u16 port, enum fnat_port_state state)
@@ -451,7 +463,7 @@ static int port_get_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct f
 
 	if (!err)
 		atomic_inc(&laddr->conns);
-	else if (err != -EADDRINUSE)
+	else if (err != -EADDRINUSE && err != -ENOENT)
 		err = -ENOMEM;
 	return err;
 }
@@ -473,7 +485,8 @@ static int port_alloc_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct
  * @port: of any range
  * @state: the flow's from now on
  *
- * Return: 0; -EADDRINUSE: a connection that this node carries, or a newer one, has it; -ENOMEM.
+ * Return: 0; -EADDRINUSE: a connection that this node carries, or a newer one, has it;
+ * -ENOENT: the address is declared no longer; -ENOMEM.
  */
 int fnat_port_claim(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f, u16 port,
 		    enum fnat_port_state state)
