@@ -261,13 +261,18 @@ static __wsum tuple_sum(const struct fnat_flow *f, enum fnat_dir dir)
 	return csum_partial(&t.sport, sizeof(t.sport) + sizeof(t.dport), sum);
 }
 
+/* Both of its tuples are known; nobody takes it for one that has a port so far. */
+void fnat_flow_set_csum_diff(struct fnat_flow *f)
+{
+	f->csum_diff = csum_sub(tuple_sum(f, FNAT_DIR_REPLY), tuple_sum(f, FNAT_DIR_REQUEST));
+}
+
 /* The port map has made sure that the tuple is free. Softirq or BH off. */
 void fnat_flow_hash_reply(struct fnat_flow *f)
 {
 	struct fnat_tuple t;
 	u32 hash;
 
-	f->csum_diff = csum_sub(tuple_sum(f, FNAT_DIR_REPLY), tuple_sum(f, FNAT_DIR_REQUEST));
 	fnat_flow_tuple(f, FNAT_DIR_REPLY, &t);
 	hash = tuple_hash(f->net, &t);
 	spin_lock_bh(bucket_lock(hash));

@@ -153,6 +153,15 @@ struct fnat_flow {
 	};
 };
 
+/*
+ * Does it hold a port? Only then laddr, lport, csum_diff and portmap may be read, of a flow
+ * that was not found by its reply's tuple: pairs with flow_settle() in port.c.
+ */
+static inline bool fnat_flow_has_port(const struct fnat_flow *f)
+{
+	return smp_load_acquire(&f->port_state) != FNAT_PORT_NONE;
+}
+
 /* By an operator: who goes on is reset. It stays so. */
 static inline bool fnat_flow_is_ended(const struct fnat_flow *f)
 {
@@ -169,6 +178,7 @@ void fnat_flow_tab_exit(void);
 
 struct fnat_flow *fnat_flow_alloc(void);
 bool fnat_flow_hash_request(struct fnat_flow *f);
+void fnat_flow_set_csum_diff(struct fnat_flow *f);
 void fnat_flow_hash_reply(struct fnat_flow *f);
 void fnat_flow_unhash(struct fnat_flow *f, enum fnat_dir dir);
 void fnat_flow_free(struct fnat_flow *f);

@@ -245,7 +245,8 @@ static void flow_leave_list(struct fnat_portmap *pm, struct fnat_flow *f)
 static void flow_join_list(struct fnat_portmap *pm, struct fnat_flow *f,
 			   enum fnat_port_state state)
 {
-	WRITE_ONCE(f->port_state, state);
+	/* what flow_settle() has set comes first: fnat_flow_has_port() */
+	smp_store_release(&f->port_state, state);
 	if (state == FNAT_PORT_HALF_OPEN) {
 		pm->half_open++;
 		list_add_tail(&f->port_list, &pm->half_open_list);
@@ -323,7 +324,10 @@ static int portmap_take(struct fnat_net *fn, struct fnat_portmap *pm,
 	return port;
 }
 
-/* The port is marked as used, for this flow. Under the lock of the port map. */
+/*
+ * The port is marked as used, for this flow. Under the lock of the port map. Packets of
+ * the client may find the flow already.
+ */
 static void flow_settle(struct fnat_portmap *pm, struct fnat_flow *f, u16 port,
 			enum fnat_port_state state)
 {
@@ -334,6 +338,7 @@ static void flow_settle(struct fnat_portmap *pm, struct fnat_flow *f, u16 port,
 		f->created = (u32)jiffies;
 	pm->last_used = jiffies;
 	INIT_LIST_HEAD(&f->port_list);
+	fnat_flow_set_csum_diff(f);
 	flow_join_list(pm, f, state);
 	fnat_flow_hash_reply(f);
 }

@@ -96,7 +96,7 @@ static struct fnat_flow *flow_create(struct fnat_pkt *pkt, struct ip_vs_conn *cp
 
 static bool flow_is_lost(const struct fnat_flow *f)
 {
-	return READ_ONCE(f->port_state) == FNAT_PORT_NONE || fnat_flow_is_ended(f);
+	return !fnat_flow_has_port(f) || fnat_flow_is_ended(f);
 }
 
 /*

@@ -179,7 +179,7 @@ static int fullnat_xmit(struct sk_buff *skb, struct ip_vs_conn *cp, struct ip_vs
 	if (ip_vs_iph_icmp(iph)) {
 		struct fnat_flow *f = fnat_seam_flow(cp);
 
-		if (!f || READ_ONCE(f->port_state) == FNAT_PORT_NONE)
+		if (!f || !fnat_flow_has_port(f))
 			return fnat_drop(fn, skb, drop_no_flow);
 		return fnat_icmp_to_rs(skb, fn, f);
 	}

@@ -356,11 +356,6 @@ static bool flow_stays(struct fnat_net *fn, struct fnat_flow *f)
 	return stays;
 }
 
-static bool has_port(const struct fnat_flow *f)
-{
-	return READ_ONCE(f->port_state) != FNAT_PORT_NONE;
-}
-
 /**
  * fnat_sync_update - make the flow what the connection's record says
  * @fn: its namespace
@@ -382,7 +377,7 @@ struct fnat_flow *fnat_sync_update(struct fnat_net *fn, struct ip_vs_conn *cp)
 		return f;
 	}
 	if (f) {
-		if (!fnat_sync_is_news(f) || (has_port(f) && flow_stays(fn, f)))
+		if (!fnat_sync_is_news(f) || (fnat_flow_has_port(f) && flow_stays(fn, f)))
 			return f;
 		replaced = true;
 		fnat_seam_set_flow(cp, NULL);
@@ -395,7 +390,7 @@ struct fnat_flow *fnat_sync_update(struct fnat_net *fn, struct ip_vs_conn *cp)
 	if (!f)
 		return ERR_PTR(-ENOMEM);
 	flow_complete(fn, f);
-	if (replaced && has_port(f))
+	if (replaced && fnat_flow_has_port(f))
 		fnat_stat_inc(fn, sync_replaced);
 	return f;
 }
