@@ -19,7 +19,6 @@
 #include "laddr.h"
 #include "net.h"
 #include "port.h"
-#include "reset.h"
 #include "seam.h"
 
 /* A port map that no flow uses is kept this long for its cursor and marks. */
@@ -274,7 +273,7 @@ static unsigned long half_open_grace(const struct fnat_portmap *pm)
 	return pm->key.protocol == IPPROTO_UDP ? FNAT_HALF_OPEN_GRACE_UDP : FNAT_HALF_OPEN_GRACE;
 }
 
-/* The victim is for port_alloc_in(), which tells the RS. */
+/* The victim is for the caller of fnat_port_alloc(), who tells the RS. */
 static unsigned int portmap_take_half_open(struct fnat_net *fn, struct fnat_portmap *pm,
 					   struct fnat_flow **recycled)
 {
@@ -344,22 +343,19 @@ static void flow_settle(struct fnat_portmap *pm, struct fnat_flow *f, u16 port,
 }
 
 /* 0; -EADDRINUSE: no port is left; -ENOMEM; -EAGAIN: the port map is going away. */
-static int port_alloc_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fnat_flow *f)
+static int port_alloc_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fnat_flow *f,
+			 struct fnat_flow **recycled)
 {
-	struct fnat_flow *recycled = NULL;
 	int port, err;
 
 	spin_lock_bh(&pm->lock);
-	port = likely(!pm->dead) ? portmap_take(fn, pm, &recycled) : -EAGAIN;
+	port = likely(!pm->dead) ? portmap_take(fn, pm, recycled) : -EAGAIN;
 	err = port ? port : -EADDRINUSE;
 	if (port > 0) {
 		flow_settle(pm, f, port, FNAT_PORT_HALF_OPEN);
 		err = 0;
 	}
 	spin_unlock_bh(&pm->lock);
-	/* before the SYN of the new connection; RCU keeps it */
-	if (recycled && recycled->protocol == IPPROTO_TCP)
-		fnat_reset_half_open(fn, recycled);
 	return err;
 }
 
@@ -441,11 +437,11 @@ static int port_claim_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fn
 }
 
 /*
- * Gives the flow a port of this LIP: this one, or any if it is 0. 0, -EADDRINUSE,
- * -ENOENT, -ENOMEM.
+ * Gives the flow a port of this LIP: this one, or any if it is 0 ("recycled" is for that
+ * alone). 0, -EADDRINUSE, -ENOENT, -ENOMEM.
  */
 static int port_get_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f,
-			 u16 port, enum fnat_port_state state)
+			 u16 port, enum fnat_port_state state, struct fnat_flow **recycled)
 {
 	struct fnat_portmap *pm;
 	int err;
@@ -455,7 +451,7 @@ static int port_get_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct f
 		err = PTR_ERR_OR_ZERO(pm);
 		if (!err) {
 			err = port ? port_claim_in(fn, pm, f, port, state) :
-				     port_alloc_in(fn, pm, f);
+				     port_alloc_in(fn, pm, f, recycled);
 			if (err)
 				portmap_put(pm);
 		}
@@ -473,9 +469,10 @@ static int port_get_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct f
 	return err;
 }
 
-static int port_alloc_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f)
+static int port_alloc_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f,
+			   struct fnat_flow **recycled)
 {
-	int err = port_get_from(fn, laddr, f, 0, FNAT_PORT_HALF_OPEN);
+	int err = port_get_from(fn, laddr, f, 0, FNAT_PORT_HALF_OPEN, recycled);
 
 	if (err == -EADDRINUSE)
 		atomic64_inc(&laddr->exhausted);
@@ -496,7 +493,7 @@ static int port_alloc_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct
 int fnat_port_claim(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f, u16 port,
 		    enum fnat_port_state state)
 {
-	return port_get_from(fn, laddr, f, port, state);
+	return port_get_from(fn, laddr, f, port, state, NULL);
 }
 
 /**
@@ -504,6 +501,8 @@ int fnat_port_claim(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_f
  * @fn: the namespace
  * @pool: the addresses to choose from, each of them if need be
  * @f: its family, protocol and real server are set; its reply tuple gets hashed
+ * @recycled: gets the half-open flow that has lost its port to it, if there is one, for as
+ *	long as RCU keeps it
  *
  * Begins at a random address: a round robin would run in step with the
  * scheduler's, and each RS would see only some of the addresses.
@@ -511,7 +510,8 @@ int fnat_port_claim(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_f
  * Return: 0; -EADDRNOTAVAIL: no address of the pool is local here;
  * -EADDRINUSE: no port is left; -ENOMEM.
  */
-int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flow *f)
+int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flow *f,
+		    struct fnat_flow **recycled)
 {
 	int err = -EADDRNOTAVAIL, one;
 	unsigned int i, start;
@@ -524,7 +524,7 @@ int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flo
 
 		if (laddr->af != f->af || !fnat_laddr_is_local(fn, laddr))
 			continue;
-		one = port_alloc_from(fn, laddr, f);
+		one = port_alloc_from(fn, laddr, f, recycled);
 		if (!one)
 			return 0;
 		/* an address that might have had a port: not all are exhausted */

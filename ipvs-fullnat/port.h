@@ -76,7 +76,8 @@ struct fnat_portmap {
 int fnat_port_init(void);
 void fnat_port_exit(void);
 
-int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flow *f);
+int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flow *f,
+		    struct fnat_flow **recycled);
 int fnat_port_claim(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f, u16 port,
 		    enum fnat_port_state state);
 bool fnat_port_is_left(const struct fnat_net *fn, const struct fnat_pool *pool, u8 af,
