@@ -143,7 +143,6 @@ static struct fnat_flow *request_begins(struct fnat_pkt *pkt, struct ip_vs_conn 
 		fnat_seam_expire(cp);	/* the next SYN is scheduled anew */
 		return NULL;
 	}
-	fnat_seam_announce(cp);
 	fnat_sync_publish(f);
 	fnat_seam_set_flow(cp, f);
 	return f;

@@ -141,6 +141,9 @@ static void drop_flow(struct ip_vs_conn *cp)
  * Nothing in ip_vs itself sets this one without the other: its FTP helper changes only
  * what servers say. So a backup knows FULLNAT by it, even if nobody has declared the
  * service there.
+ *
+ * It is set before anybody else knows the connection: ip_vs_sync_conn() looks twice whether
+ * there is a record, to make room and to write it.
  */
 #define FNAT_CONN_F_RECORD	IP_VS_CONN_F_IN_SEQ
 
@@ -234,11 +237,11 @@ static int fullnat_app_conn_bind(struct ip_vs_conn *cp)
 	}
 	/*
 	 * ip_vs_try_bind_dest() gets here with a connection that is hashed:
-	 * its method must stay what it is.
+	 * its method must stay what it is, and whether it has a record.
 	 */
 	if (!is_hashed(cp))
 		cp->flags = (cp->flags & ~(IP_VS_CONN_F_FWD_MASK | IP_VS_CONN_F_NOOUTPUT)) |
-			    IP_VS_CONN_F_FULLNAT;
+			    IP_VS_CONN_F_FULLNAT | FNAT_CONN_F_RECORD;
 	cp->packet_xmit = fullnat_xmit;
 	atomic_inc(&fullnat_inc.usecnt);
 	cp->app = &fullnat_inc;
@@ -486,12 +489,6 @@ bool fnat_seam_is_synced(const struct ip_vs_conn *cp)
 bool fnat_seam_is_complete(const struct ip_vs_conn *cp)
 {
 	return timer_pending(&cp->timer);
-}
-
-/* From now on the sync daemon sends the record along. Under fnat_seam_lock(). */
-void fnat_seam_announce(struct ip_vs_conn *cp)
-{
-	cp->flags |= FNAT_CONN_F_RECORD;
 }
 
 /*
