@@ -359,11 +359,21 @@ static int port_alloc_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fn
 	return err;
 }
 
-/* Whoever holds the port. NULL: nobody. Under the lock of the port map, and RCU. */
+static bool port_is_taken(const struct fnat_portmap *pm, u16 port)
+{
+	const unsigned long *chunk = pm->chunk[port / FNAT_PORT_CHUNK];
+
+	return chunk && test_bit(port % FNAT_PORT_CHUNK, chunk);
+}
+
+/*
+ * Whoever holds a port that is taken. NULL: it cannot be told, since the real server is also
+ * a client of this address, with the same two ports: its requests look like replies. Under
+ * the lock of the port map, and RCU.
+ */
 static struct fnat_flow *port_holder(const struct fnat_portmap *pm, const struct fnat_flow *f,
 				     u16 port)
 {
-	const unsigned long *chunk = pm->chunk[port / FNAT_PORT_CHUNK];
 	struct fnat_tuple t = {
 		.saddr = f->daddr,
 		.daddr = pm->key.laddr->addr,
@@ -372,11 +382,11 @@ static struct fnat_flow *port_holder(const struct fnat_portmap *pm, const struct
 		.af = f->af,
 		.protocol = f->protocol,
 	};
+	struct fnat_flow *holder;
 	enum fnat_dir dir;
 
-	if (!chunk || !test_bit(port % FNAT_PORT_CHUNK, chunk))
-		return NULL;
-	return fnat_flow_find(f->net, &t, &dir);
+	holder = fnat_flow_find(f->net, &t, &dir);
+	return holder && dir == FNAT_DIR_REPLY ? holder : NULL;
 }
 
 /*
@@ -417,19 +427,20 @@ static int portmap_mark(struct fnat_portmap *pm, u16 port)
 static int port_claim_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fnat_flow *f,
 			 u16 port, enum fnat_port_state state)
 {
-	struct fnat_flow *holder;
+	struct fnat_flow *holder = NULL;
 	int err = 0;
 
 	spin_lock_bh(&pm->lock);
-	holder = port_holder(pm, f, port);
+	if (port_is_taken(pm, port))
+		holder = port_holder(pm, f, port);
 	if (pm->dead)
 		err = -EAGAIN;
-	else if (!holder)
-		err = portmap_mark(pm, port);
-	else if (may_replace(fn, pm, f, state, holder))
+	else if (holder && may_replace(fn, pm, f, state, holder))
 		portmap_take_from(pm, holder);
-	else
+	else if (port_is_taken(pm, port))
 		err = -EADDRINUSE;
+	else
+		err = portmap_mark(pm, port);
 	if (!err)
 		flow_settle(pm, f, port, state);
 	spin_unlock_bh(&pm->lock);
