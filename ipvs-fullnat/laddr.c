@@ -193,23 +193,25 @@ static void laddr_set_range(struct fnat_laddr *laddr, u16 port_min, u16 port_max
 }
 
 /*
- * Only when no pool and no connection needs it any more. Who has just found it in the
- * table (fnat_laddr_find_id()) holds no reference, and may be about to claim a port of it.
+ * Only when no pool and no connection needs it any more: is it forgotten? Who has just
+ * found it in the table (fnat_laddr_find_id()) holds no reference, and may be about to
+ * claim a port of it.
  */
-static void laddr_forget_unused(struct fnat_laddr *laddr)
+static bool laddr_forget_unused(struct fnat_laddr *laddr)
 {
 	bool unused;
 
 	if (laddr->pools)
-		return;
+		return false;
 	spin_lock_bh(&laddr->lock);
 	unused = list_empty(&laddr->portmaps);
 	laddr->dead = unused;
 	spin_unlock_bh(&laddr->lock);
 	if (!unused)
-		return;
+		return false;
 	hlist_del_rcu(&laddr->hnode);
 	fnat_laddr_put(laddr);
+	return true;
 }
 
 static struct fnat_pool *pool_get(struct fnat_net *fn, struct fnat_pool __rcu **poolp)
@@ -439,7 +441,8 @@ static void laddr_gc(struct work_struct *work)
 	for (i = 0; i < FNAT_LADDR_HASH_SIZE; i++) {
 		hlist_for_each_entry_safe(laddr, next, &fn->laddr_hash[i], hnode) {
 			fnat_portmap_gc(laddr, false);
-			laddr_forget_unused(laddr);
+			if (laddr_forget_unused(laddr))
+				fnat_net_changed(fn);
 		}
 		cond_resched();
 	}
