@@ -48,6 +48,12 @@ unsigned int fnat_flow_count(void)
 	return atomic_read(&flow_count);
 }
 
+/* Of all namespaces. */
+unsigned int fnat_flow_max(void)
+{
+	return flow_max;
+}
+
 static unsigned int flow_tab_default_bits(void)
 {
 	u64 buckets = ((u64)totalram_pages() << PAGE_SHIFT) / 2048 / sizeof(*flow_tab);

@@ -186,6 +186,7 @@ void fnat_flow_tuple(const struct fnat_flow *f, enum fnat_dir dir, struct fnat_t
 struct fnat_flow *fnat_flow_find(const struct net *net, const struct fnat_tuple *t,
 				 enum fnat_dir *dir);
 unsigned int fnat_flow_count(void);
+unsigned int fnat_flow_max(void);
 u32 fnat_flow_buckets(void);
 int fnat_flow_each(u32 bucket, const struct net *net, enum fnat_dir dir,
 		   int (*look)(struct fnat_flow *f, void *arg), void *arg);

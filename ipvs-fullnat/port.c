@@ -24,6 +24,19 @@
 /* A port map that no flow uses is kept this long for its cursor and marks. */
 #define FNAT_PORTMAP_IDLE	(2 * FNAT_MARK_LIFE)
 
+/* The same while there are more than half as many as there may be. */
+#define FNAT_PORTMAP_IDLE_MANY	(FNAT_PORTMAP_IDLE / 16)
+
+/*
+ * A port map takes as much memory as two flows. A service of all ports has one for each
+ * LIP, real server and port: so many that are idle must not follow from one flood.
+ */
+#define FNAT_PORTMAPS_SHARE	4	/* of flow_max */
+#define FNAT_PORTMAPS_MIN	16384
+
+/* Port maps of one LIP that are looked at with its lock held. */
+#define FNAT_PORTMAP_GC_BATCH	256
+
 /* ip_local_reserved_ports may have changed: search again after this. */
 #define FNAT_NONE_FREE_RETRY	HZ
 
@@ -38,6 +51,7 @@ static const struct rhashtable_params portmap_params = {
 };
 
 static struct rhashtable portmaps;
+static atomic_t portmap_count;		/* with those that are about to be freed */
 
 /* Process context. */
 int fnat_port_init(void)
@@ -51,6 +65,11 @@ void fnat_port_exit(void)
 	rhashtable_destroy(&portmaps);
 }
 
+static unsigned int portmaps_max(void)
+{
+	return max_t(unsigned int, fnat_flow_max() / FNAT_PORTMAPS_SHARE, FNAT_PORTMAPS_MIN);
+}
+
 static void portmap_free_rcu(struct rcu_head *rcu)
 {
 	struct fnat_portmap *pm = container_of(rcu, struct fnat_portmap, rcu);
@@ -60,6 +79,7 @@ static void portmap_free_rcu(struct rcu_head *rcu)
 		kfree(pm->chunk[i]);
 	fnat_route_free(&pm->route);
 	kfree(pm);
+	atomic_dec(&portmap_count);
 }
 
 static void portmap_put(struct fnat_portmap *pm)
@@ -83,7 +103,8 @@ static struct fnat_portmap *portmap_insert(struct fnat_portmap *pm)
 		old = rhashtable_lookup_get_insert_fast(&portmaps, &pm->rnode, portmap_params);
 	if (!old) {
 		refcount_inc(&laddr->refcnt);
-		list_add_tail(&pm->laddr_list, &laddr->portmaps);
+		list_add_tail_rcu(&pm->laddr_list, &laddr->portmaps);
+		atomic_inc(&portmap_count);
 	}
 	spin_unlock_bh(&laddr->lock);
 	return old;
@@ -91,9 +112,11 @@ static struct fnat_portmap *portmap_insert(struct fnat_portmap *pm)
 
 static struct fnat_portmap *portmap_create(const struct fnat_portmap_key *key)
 {
-	struct fnat_portmap *pm = kzalloc(sizeof(*pm), GFP_ATOMIC);
-	struct fnat_portmap *old;
+	struct fnat_portmap *pm, *old;
 
+	if (atomic_read(&portmap_count) >= portmaps_max())
+		return ERR_PTR(-ENOSPC);
+	pm = kzalloc(sizeof(*pm), GFP_ATOMIC);
 	if (!pm)
 		return ERR_PTR(-ENOMEM);
 	memcpy(&pm->key, key, sizeof(*key));
@@ -124,7 +147,10 @@ static void portmap_make_key(struct fnat_portmap_key *key, struct fnat_laddr *la
 	key->protocol = protocol;
 }
 
-/* With a reference; -ENOMEM; -ENOENT: the LIP is forgotten; -EAGAIN: an old one is going away. */
+/*
+ * With a reference; -ENOMEM; -ENOSPC: there are too many; -ENOENT: the LIP is forgotten;
+ * -EAGAIN: an old one is going away.
+ */
 static struct fnat_portmap *portmap_get(struct fnat_laddr *laddr, const struct fnat_flow *f)
 {
 	struct fnat_portmap_key key;
@@ -449,7 +475,7 @@ static int port_claim_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fn
 
 /*
  * Gives the flow a port of this LIP: this one, or any if it is 0 ("recycled" is for that
- * alone). 0, -EADDRINUSE, -ENOENT, -ENOMEM.
+ * alone). 0, -EADDRINUSE, -ENOENT, -ENOSPC, -ENOMEM.
  */
 static int port_get_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f,
 			 u16 port, enum fnat_port_state state, struct fnat_flow **recycled)
@@ -475,7 +501,7 @@ static int port_get_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct f
 
 	if (!err)
 		atomic_inc(&laddr->conns);
-	else if (err != -EADDRINUSE && err != -ENOENT)
+	else if (err != -EADDRINUSE && err != -ENOENT && err != -ENOSPC)
 		err = -ENOMEM;
 	return err;
 }
@@ -499,7 +525,8 @@ static int port_alloc_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct
  * @state: the flow's from now on
  *
  * Return: 0; -EADDRINUSE: a connection that this node carries, or a newer one, has it;
- * -ENOENT: the address is declared no longer; -ENOMEM.
+ * -ENOENT: the address is declared no longer; -ENOSPC: there are too many port maps;
+ * -ENOMEM.
  */
 int fnat_port_claim(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f, u16 port,
 		    enum fnat_port_state state)
@@ -519,7 +546,7 @@ int fnat_port_claim(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_f
  * scheduler's, and each RS would see only some of the addresses.
  *
  * Return: 0; -EADDRNOTAVAIL: no address of the pool is local here;
- * -EADDRINUSE: no port is left; -ENOMEM.
+ * -EADDRINUSE: no port is left; -ENOSPC: there are too many port maps; -ENOMEM.
  */
 int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flow *f,
 		    struct fnat_flow **recycled)
@@ -539,7 +566,7 @@ int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flo
 		if (!one)
 			return 0;
 		/* an address that might have had a port: not all are exhausted */
-		if (err != -ENOMEM)
+		if (err != -ENOMEM && err != -ENOSPC)
 			err = one;
 	}
 	return err;
@@ -598,16 +625,14 @@ bool fnat_port_is_left(const struct fnat_net *fn, const struct fnat_pool *pool, 
 	return !full;
 }
 
-/* How many half-open flows hold a port of this LIP now. Process context. */
-unsigned int fnat_port_half_open(struct fnat_laddr *laddr)
+/* How many half-open flows hold a port of this LIP now. Under RCU. */
+unsigned int fnat_port_half_open(const struct fnat_laddr *laddr)
 {
 	const struct fnat_portmap *pm;
 	unsigned int count = 0;
 
-	spin_lock_bh(&laddr->lock);
-	list_for_each_entry(pm, &laddr->portmaps, laddr_list)
+	list_for_each_entry_rcu(pm, &laddr->portmaps, laddr_list)
 		count += READ_ONCE(pm->half_open);
-	spin_unlock_bh(&laddr->lock);
 	return count;
 }
 
@@ -681,50 +706,59 @@ void fnat_portmap_forget_marks(struct fnat_laddr *laddr)
 {
 	struct fnat_portmap *pm;
 
-	spin_lock_bh(&laddr->lock);
-	list_for_each_entry(pm, &laddr->portmaps, laddr_list) {
-		spin_lock(&pm->lock);
+	rcu_read_lock();
+	list_for_each_entry_rcu(pm, &laddr->portmaps, laddr_list) {
+		spin_lock_bh(&pm->lock);
 		pm->isn_mark.valid = false;
 		pm->ts_mark.valid = false;
-		spin_unlock(&pm->lock);
+		spin_unlock_bh(&pm->lock);
 	}
-	spin_unlock_bh(&laddr->lock);
+	rcu_read_unlock();
 }
 
 static bool portmap_retire(struct fnat_portmap *pm, bool all)
 {
+	bool many = atomic_read(&portmap_count) > portmaps_max() / 2;
+	unsigned long idle = many ? FNAT_PORTMAP_IDLE_MANY : FNAT_PORTMAP_IDLE;
 	bool retire;
 
 	spin_lock_bh(&pm->lock);
 	retire = all || (refcount_read(&pm->refcnt) == 1 &&
-			 time_after(jiffies, pm->last_used + FNAT_PORTMAP_IDLE));
+			 time_after(jiffies, pm->last_used + idle));
 	if (retire)
 		pm->dead = true;
 	spin_unlock_bh(&pm->lock);
 	return retire;
 }
 
+/* Out of the table, dead already. Under the lock of its LIP. */
+static void portmap_drop(struct fnat_portmap *pm)
+{
+	rhashtable_remove_fast(&portmaps, &pm->rnode, portmap_params);
+	list_del_rcu(&pm->laddr_list);
+	fnat_route_clear(&pm->route);
+	portmap_put(pm);
+}
+
 /*
  * Takes port maps that no flow uses (all: every one) out of the table; flows
- * that still use one keep it. Process context.
+ * that still use one keep it. Process context; once at a time for each LIP.
  */
 void fnat_portmap_gc(struct fnat_laddr *laddr, bool all)
 {
 	struct fnat_portmap *pm, *next;
-	LIST_HEAD(retired);
+	unsigned int seen = 0;
 
 	spin_lock_bh(&laddr->lock);
 	list_for_each_entry_safe(pm, next, &laddr->portmaps, laddr_list) {
-		if (!portmap_retire(pm, all))
+		if (portmap_retire(pm, all))
+			portmap_drop(pm);
+		if (++seen % FNAT_PORTMAP_GC_BATCH)
 			continue;
-		rhashtable_remove_fast(&portmaps, &pm->rnode, portmap_params);
-		list_move_tail(&pm->laddr_list, &retired);
+		/* others only add at the end, so the next one stays */
+		spin_unlock_bh(&laddr->lock);
+		cond_resched();
+		spin_lock_bh(&laddr->lock);
 	}
 	spin_unlock_bh(&laddr->lock);
-
-	list_for_each_entry_safe(pm, next, &retired, laddr_list) {
-		list_del(&pm->laddr_list);
-		fnat_route_clear(&pm->route);
-		portmap_put(pm);
-	}
 }

@@ -27,6 +27,8 @@ static void count_no_port(struct fnat_net *fn, struct fnat_service *svc, int err
 		fnat_stat_inc(fn, drop_exhausted);
 		if (svc)
 			atomic64_inc(&svc->exhausted);
+	} else if (err == -ENOSPC) {
+		fnat_stat_inc(fn, drop_flow_limit);
 	} else if (err == -ENOMEM) {
 		fnat_stat_inc(fn, drop_nomem);
 	} else {
