@@ -48,6 +48,12 @@ unsigned int fnat_flow_count(void)
 	return atomic_read(&flow_count);
 }
 
+/* Of all namespaces. */
+unsigned int fnat_flow_max(void)
+{
+	return flow_max;
+}
+
 static unsigned int flow_tab_default_bits(void)
 {
 	u64 buckets = ((u64)totalram_pages() << PAGE_SHIFT) / 2048 / sizeof(*flow_tab);
@@ -263,6 +269,12 @@ static __wsum tuple_sum(const struct fnat_flow *f, enum fnat_dir dir)
 	return csum_partial(&t.sport, sizeof(t.sport) + sizeof(t.dport), sum);
 }
 
+/* Both of its tuples are known; nobody takes it for one that has a port so far. */
+void fnat_flow_set_csum_diff(struct fnat_flow *f)
+{
+	f->csum_diff = csum_sub(tuple_sum(f, FNAT_DIR_REPLY), tuple_sum(f, FNAT_DIR_REQUEST));
+}
+
 /* The port map has made sure that the tuple is free. Softirq or BH off. */
 void fnat_flow_hash_reply(struct fnat_flow *f)
 {
@@ -270,7 +282,6 @@ void fnat_flow_hash_reply(struct fnat_flow *f)
 	struct fnat_tuple t;
 	u32 hash;
 
-	f->csum_diff = csum_sub(tuple_sum(f, FNAT_DIR_REPLY), tuple_sum(f, FNAT_DIR_REQUEST));
 	fnat_flow_tuple(f, FNAT_DIR_REPLY, &t);
 	hash = tuple_hash(net, &t);
 	spin_lock_bh(bucket_lock(hash));

@@ -144,7 +144,8 @@ struct fnat_flow {
 	u32 reply_cookie;		/* of reply_dst */
 	struct dst_entry *reply_dst;	/* fast.c; holds a reference */
 	struct fnat_portmap *portmap;	/* holds a reference */
-	u32 created;			/* jiffies, when it got its port (waiting: when made) */
+	/* jiffies, when it got its port; of a record: when that was first seen */
+	u32 created;
 	u32 record;			/* first word of its record in the connection */
 	union {				/* each comes after the one before */
 		struct list_head sync_list;	/* sync_lock; FNAT_SYNC_WAITING */
@@ -152,6 +153,15 @@ struct fnat_flow {
 		struct rcu_head rcu;
 	};
 };
+
+/*
+ * Does it hold a port? Only then laddr, lport, csum_diff and portmap may be read, of a flow
+ * that was not found by its reply's tuple: pairs with flow_settle() in port.c.
+ */
+static inline bool fnat_flow_has_port(const struct fnat_flow *f)
+{
+	return smp_load_acquire(&f->port_state) != FNAT_PORT_NONE;
+}
 
 /* By an operator: who goes on is reset. It stays so. */
 static inline bool fnat_flow_is_ended(const struct fnat_flow *f)
@@ -169,6 +179,7 @@ void fnat_flow_tab_exit(void);
 
 struct fnat_flow *fnat_flow_alloc(void);
 bool fnat_flow_hash_request(struct fnat_flow *f);
+void fnat_flow_set_csum_diff(struct fnat_flow *f);
 void fnat_flow_hash_reply(struct fnat_flow *f);
 void fnat_flow_unhash(struct fnat_flow *f, enum fnat_dir dir);
 void fnat_flow_free(struct fnat_flow *f);
@@ -176,6 +187,7 @@ void fnat_flow_tuple(const struct fnat_flow *f, enum fnat_dir dir, struct fnat_t
 struct fnat_flow *fnat_flow_find(const struct net *net, const struct fnat_tuple *t,
 				 enum fnat_dir *dir);
 unsigned int fnat_flow_count(void);
+unsigned int fnat_flow_max(void);
 u32 fnat_flow_buckets(void);
 int fnat_flow_each(u32 bucket, const struct net *net, enum fnat_dir dir,
 		   int (*look)(struct fnat_flow *f, void *arg), void *arg);

@@ -192,13 +192,26 @@ static void laddr_set_range(struct fnat_laddr *laddr, u16 port_min, u16 port_max
 	smp_store_release(&laddr->range_gen, laddr->range_gen + 1);	/* portmap_range() */
 }
 
-/* Only when no pool and no connection needs it any more. */
-static void laddr_forget_unused(struct fnat_laddr *laddr)
+/*
+ * Only when no pool and no connection needs it any more: is it forgotten? Who has just
+ * found it in the table (fnat_laddr_find_id()) holds no reference, and may be about to
+ * claim a port of it.
+ */
+static bool laddr_forget_unused(struct fnat_laddr *laddr)
 {
-	if (laddr->pools || !list_empty(&laddr->portmaps))
-		return;
+	bool unused;
+
+	if (laddr->pools)
+		return false;
+	spin_lock_bh(&laddr->lock);
+	unused = list_empty(&laddr->portmaps);
+	laddr->dead = unused;
+	spin_unlock_bh(&laddr->lock);
+	if (!unused)
+		return false;
 	hlist_del_rcu(&laddr->hnode);
 	fnat_laddr_put(laddr);
+	return true;
 }
 
 static struct fnat_pool *pool_get(struct fnat_net *fn, struct fnat_pool __rcu **poolp)
@@ -428,7 +441,8 @@ static void laddr_gc(struct work_struct *work)
 	for (i = 0; i < FNAT_LADDR_HASH_SIZE; i++) {
 		hlist_for_each_entry_safe(laddr, next, &fn->laddr_hash[i], hnode) {
 			fnat_portmap_gc(laddr, false);
-			laddr_forget_unused(laddr);
+			if (laddr_forget_unused(laddr))
+				fnat_net_changed(fn);
 		}
 		cond_resched();
 	}
@@ -454,8 +468,7 @@ void fnat_laddr_net_exit(struct fnat_net *fn)
 	for (i = 0; i < FNAT_LADDR_HASH_SIZE; i++) {
 		hlist_for_each_entry_safe(laddr, next, &fn->laddr_hash[i], hnode) {
 			fnat_portmap_gc(laddr, true);
-			hlist_del_rcu(&laddr->hnode);
-			fnat_laddr_put(laddr);
+			laddr_forget_unused(laddr);
 		}
 	}
 }

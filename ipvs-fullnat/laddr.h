@@ -31,8 +31,9 @@ struct fnat_laddr {
 	unsigned int range_gen;		/* counts changes of the range */
 	unsigned int pools;		/* that list it; fnat_net.lock */
 	unsigned int pool_mark;		/* of the pool at hand; fnat_net.lock */
-	spinlock_t lock;		/* portmaps; BH off */
-	struct list_head portmaps;
+	spinlock_t lock;		/* changes of the next two; BH off */
+	bool dead;			/* forgotten: it gets no port maps any more */
+	struct list_head portmaps;	/* RCU */
 	atomic64_t local_seen;		/* see fnat_laddr_is_local() */
 	atomic_t conns;			/* ports held now */
 	atomic64_t conflicts;		/* ports found taken while searching */

@@ -404,7 +404,7 @@ struct dump_ctx {
 	struct netlink_callback *cb;
 	struct fnat_net *fn;
 	const struct fnat_svc_key *only;	/* NULL: all pools */
-	long pos;				/* entries passed so far */
+	long pos;				/* entries passed so far, shown or not */
 };
 
 /* Has an earlier message of this dump carried the entry? Counts it. */
@@ -517,7 +517,10 @@ static int dump_service_pool(struct fnat_service *svc, void *arg)
 	return dump_pool(ctx, &svc->key, &svc->pool);
 }
 
-/* Those that no pool has any more, as long as they have connections. */
+/*
+ * Those that no pool has any more, as long as they have connections. One without keeps its
+ * position, since connections come and go and no dump is told.
+ */
 static void dump_draining(struct dump_ctx *ctx)
 {
 	const struct fnat_laddr *laddr;
@@ -526,9 +529,12 @@ static void dump_draining(struct dump_ctx *ctx)
 
 	for (i = 0; i < FNAT_LADDR_HASH_SIZE && !err; i++) {
 		hlist_for_each_entry(laddr, &ctx->fn->laddr_hash[i], hnode) {
-			if (laddr->pools || !atomic_read(&laddr->conns))
+			if (laddr->pools)
 				continue;
-			err = dump_one_laddr(ctx, NULL, laddr);
+			if (atomic_read(&laddr->conns))
+				err = dump_one_laddr(ctx, NULL, laddr);
+			else
+				ctx->pos++;
 			if (err)
 				break;
 		}

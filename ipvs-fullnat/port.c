@@ -19,11 +19,23 @@
 #include "laddr.h"
 #include "net.h"
 #include "port.h"
-#include "reset.h"
 #include "seam.h"
 
 /* A port map that no flow uses is kept this long for its cursor and marks. */
 #define FNAT_PORTMAP_IDLE	(2 * FNAT_MARK_LIFE)
+
+/* The same while there are more than half as many as there may be. */
+#define FNAT_PORTMAP_IDLE_MANY	(FNAT_PORTMAP_IDLE / 16)
+
+/*
+ * A port map takes as much memory as two flows. A service of all ports has one for each
+ * LIP, real server and port: so many that are idle must not follow from one flood.
+ */
+#define FNAT_PORTMAPS_SHARE	4	/* of flow_max */
+#define FNAT_PORTMAPS_MIN	16384
+
+/* Port maps of one LIP that are looked at with its lock held. */
+#define FNAT_PORTMAP_GC_BATCH	256
 
 /* ip_local_reserved_ports may have changed: search again after this. */
 #define FNAT_NONE_FREE_RETRY	HZ
@@ -39,6 +51,7 @@ static const struct rhashtable_params portmap_params = {
 };
 
 static struct rhashtable portmaps;
+static atomic_t portmap_count;		/* with those that are about to be freed */
 
 /* Process context. */
 int fnat_port_init(void)
@@ -52,6 +65,11 @@ void fnat_port_exit(void)
 	rhashtable_destroy(&portmaps);
 }
 
+static unsigned int portmaps_max(void)
+{
+	return max_t(unsigned int, fnat_flow_max() / FNAT_PORTMAPS_SHARE, FNAT_PORTMAPS_MIN);
+}
+
 static void portmap_free_rcu(struct rcu_head *rcu)
 {
 	struct fnat_portmap *pm = container_of(rcu, struct fnat_portmap, rcu);
@@ -61,6 +79,7 @@ static void portmap_free_rcu(struct rcu_head *rcu)
 		kfree(pm->chunk[i]);
 	fnat_route_free(&pm->route);
 	kfree(pm);
+	atomic_dec(&portmap_count);
 }
 
 static void portmap_put(struct fnat_portmap *pm)
@@ -72,15 +91,35 @@ static void portmap_put(struct fnat_portmap *pm)
 	call_rcu(&pm->rcu, portmap_free_rcu);
 }
 
+/* Puts it into the table and the list of its LIP, unless there is another; or -ENOENT. */
+static struct fnat_portmap *portmap_insert(struct fnat_portmap *pm)
+{
+	struct fnat_laddr *laddr = pm->key.laddr;
+	struct fnat_portmap *old = ERR_PTR(-ENOENT);
+
+	spin_lock_bh(&laddr->lock);
+	/* as long as it is not dead the table of LIPs holds a reference */
+	if (!laddr->dead)
+		old = rhashtable_lookup_get_insert_fast(&portmaps, &pm->rnode, portmap_params);
+	if (!old) {
+		refcount_inc(&laddr->refcnt);
+		list_add_tail_rcu(&pm->laddr_list, &laddr->portmaps);
+		atomic_inc(&portmap_count);
+	}
+	spin_unlock_bh(&laddr->lock);
+	return old;
+}
+
 static struct fnat_portmap *portmap_create(const struct fnat_portmap_key *key)
 {
-	struct fnat_portmap *pm = kzalloc(sizeof(*pm), GFP_ATOMIC);
-	struct fnat_portmap *old;
+	struct fnat_portmap *pm, *old;
 
+	if (atomic_read(&portmap_count) >= portmaps_max())
+		return ERR_PTR(-ENOSPC);
+	pm = kzalloc(sizeof(*pm), GFP_ATOMIC);
 	if (!pm)
 		return ERR_PTR(-ENOMEM);
 	memcpy(&pm->key, key, sizeof(*key));
-	refcount_inc(&key->laddr->refcnt);
 	refcount_set(&pm->refcnt, 2);	/* the list of the LIP, and the caller */
 	spin_lock_init(&pm->lock);
 	INIT_LIST_HEAD(&pm->closed_list);
@@ -88,15 +127,10 @@ static struct fnat_portmap *portmap_create(const struct fnat_portmap_key *key)
 	pm->next = get_random_u32();
 	pm->last_used = jiffies;
 
-	spin_lock_bh(&key->laddr->lock);
-	old = rhashtable_lookup_get_insert_fast(&portmaps, &pm->rnode, portmap_params);
-	if (!old)
-		list_add_tail(&pm->laddr_list, &key->laddr->portmaps);
-	spin_unlock_bh(&key->laddr->lock);
+	old = portmap_insert(pm);
 	if (!old)
 		return pm;
 
-	fnat_laddr_put(key->laddr);
 	kfree(pm);
 	if (IS_ERR(old))
 		return old;
@@ -113,7 +147,10 @@ static void portmap_make_key(struct fnat_portmap_key *key, struct fnat_laddr *la
 	key->protocol = protocol;
 }
 
-/* With a reference; -ENOMEM; -EAGAIN: an old one is going away. */
+/*
+ * With a reference; -ENOMEM; -ENOSPC: there are too many; -ENOENT: the LIP is forgotten;
+ * -EAGAIN: an old one is going away.
+ */
 static struct fnat_portmap *portmap_get(struct fnat_laddr *laddr, const struct fnat_flow *f)
 {
 	struct fnat_portmap_key key;
@@ -233,7 +270,8 @@ static void flow_leave_list(struct fnat_portmap *pm, struct fnat_flow *f)
 static void flow_join_list(struct fnat_portmap *pm, struct fnat_flow *f,
 			   enum fnat_port_state state)
 {
-	WRITE_ONCE(f->port_state, state);
+	/* what flow_settle() has set comes first: fnat_flow_has_port() */
+	smp_store_release(&f->port_state, state);
 	if (state == FNAT_PORT_HALF_OPEN) {
 		pm->half_open++;
 		list_add_tail(&f->port_list, &pm->half_open_list);
@@ -261,7 +299,7 @@ static unsigned long half_open_grace(const struct fnat_portmap *pm)
 	return pm->key.protocol == IPPROTO_UDP ? FNAT_HALF_OPEN_GRACE_UDP : FNAT_HALF_OPEN_GRACE;
 }
 
-/* The victim is for port_alloc_in(), which tells the RS. */
+/* The victim is for the caller of fnat_port_alloc(), who tells the RS. */
 static unsigned int portmap_take_half_open(struct fnat_net *fn, struct fnat_portmap *pm,
 					   struct fnat_flow **recycled)
 {
@@ -311,45 +349,57 @@ static int portmap_take(struct fnat_net *fn, struct fnat_portmap *pm,
 	return port;
 }
 
-/* The port is marked as used, for this flow. Under the lock of the port map. */
+/*
+ * The port is marked as used, for this flow. Under the lock of the port map. Packets of
+ * the client may find the flow already.
+ */
 static void flow_settle(struct fnat_portmap *pm, struct fnat_flow *f, u16 port,
 			enum fnat_port_state state)
 {
 	f->laddr = pm->key.laddr->addr;
 	f->lport = htons(port);
 	f->portmap = pm;
-	f->created = (u32)jiffies;
+	if (f->sync_state == FNAT_SYNC_NONE)
+		f->created = (u32)jiffies;
 	pm->last_used = jiffies;
 	INIT_LIST_HEAD(&f->port_list);
+	fnat_flow_set_csum_diff(f);
 	flow_join_list(pm, f, state);
 	fnat_flow_hash_reply(f);
 }
 
 /* 0; -EADDRINUSE: no port is left; -ENOMEM; -EAGAIN: the port map is going away. */
-static int port_alloc_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fnat_flow *f)
+static int port_alloc_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fnat_flow *f,
+			 struct fnat_flow **recycled)
 {
-	struct fnat_flow *recycled = NULL;
 	int port, err;
 
 	spin_lock_bh(&pm->lock);
-	port = likely(!pm->dead) ? portmap_take(fn, pm, &recycled) : -EAGAIN;
+	port = likely(!pm->dead) ? portmap_take(fn, pm, recycled) : -EAGAIN;
 	err = port ? port : -EADDRINUSE;
 	if (port > 0) {
 		flow_settle(pm, f, port, FNAT_PORT_HALF_OPEN);
 		err = 0;
 	}
 	spin_unlock_bh(&pm->lock);
-	/* before the SYN of the new connection; RCU keeps it */
-	if (recycled && recycled->protocol == IPPROTO_TCP)
-		fnat_reset_half_open(fn, recycled);
 	return err;
 }
 
-/* Whoever holds the port. NULL: nobody. Under the lock of the port map, and RCU. */
+static bool port_is_taken(const struct fnat_portmap *pm, u16 port)
+{
+	const unsigned long *chunk = pm->chunk[port / FNAT_PORT_CHUNK];
+
+	return chunk && test_bit(port % FNAT_PORT_CHUNK, chunk);
+}
+
+/*
+ * Whoever holds a port that is taken. NULL: it cannot be told, since the real server is also
+ * a client of this address, with the same two ports: its requests look like replies. Under
+ * the lock of the port map, and RCU.
+ */
 static struct fnat_flow *port_holder(const struct fnat_portmap *pm, const struct fnat_flow *f,
 				     u16 port)
 {
-	const unsigned long *chunk = pm->chunk[port / FNAT_PORT_CHUNK];
 	struct fnat_tuple t = {
 		.saddr = f->daddr,
 		.daddr = pm->key.laddr->addr,
@@ -358,20 +408,27 @@ static struct fnat_flow *port_holder(const struct fnat_portmap *pm, const struct
 		.af = f->af,
 		.protocol = f->protocol,
 	};
+	struct fnat_flow *holder;
 	enum fnat_dir dir;
 
-	if (!chunk || !test_bit(port % FNAT_PORT_CHUNK, chunk))
-		return NULL;
-	return fnat_flow_find(fnat_seam_net(f->cp), &t, &dir);
+	holder = fnat_flow_find(fnat_seam_net(f->cp), &t, &dir);
+	return holder && dir == FNAT_DIR_REPLY ? holder : NULL;
 }
 
 /*
  * Another node has given the port to a new connection. What is known here of its former
- * one is out of date, unless this node itself carries that.
+ * one is out of date, unless this node itself carries that. It is the claimant that is
+ * the former one if its record was refused, is tried again, and the port has been given
+ * away meanwhile; or if it has closed: messages of several threads of the sync daemon
+ * overtake each other.
  */
 static bool may_replace(const struct fnat_net *fn, const struct fnat_portmap *pm,
+			const struct fnat_flow *claimant, enum fnat_port_state state,
 			const struct fnat_flow *holder)
 {
+	if ((s32)(claimant->created - holder->created) < 0 ||
+	    (state == FNAT_PORT_CLOSED && holder->port_state != FNAT_PORT_CLOSED))
+		return false;
 	return holder->sync_state == FNAT_SYNC_STANDBY ||
 	       holder->port_state == FNAT_PORT_CLOSED ||
 	       !fnat_laddr_is_local(fn, pm->key.laddr);
@@ -396,19 +453,20 @@ static int portmap_mark(struct fnat_portmap *pm, u16 port)
 static int port_claim_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fnat_flow *f,
 			 u16 port, enum fnat_port_state state)
 {
-	struct fnat_flow *holder;
+	struct fnat_flow *holder = NULL;
 	int err = 0;
 
 	spin_lock_bh(&pm->lock);
-	holder = port_holder(pm, f, port);
+	if (port_is_taken(pm, port))
+		holder = port_holder(pm, f, port);
 	if (pm->dead)
 		err = -EAGAIN;
-	else if (!holder)
-		err = portmap_mark(pm, port);
-	else if (may_replace(fn, pm, holder))
+	else if (holder && may_replace(fn, pm, f, state, holder))
 		portmap_take_from(pm, holder);
-	else
+	else if (port_is_taken(pm, port))
 		err = -EADDRINUSE;
+	else
+		err = portmap_mark(pm, port);
 	if (!err)
 		flow_settle(pm, f, port, state);
 	spin_unlock_bh(&pm->lock);
@@ -416,11 +474,11 @@ static int port_claim_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fn
 }
 
 /*
- * Gives the flow a port of this LIP: this one, or any if it is 0. 0, -EADDRINUSE,
- * -ENOMEM.
+ * Gives the flow a port of this LIP: this one, or any if it is 0 ("recycled" is for that
+ * alone). 0, -EADDRINUSE, -ENOENT, -ENOSPC, -ENOMEM.
  */
 static int port_get_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f,
-			 u16 port, enum fnat_port_state state)
+			 u16 port, enum fnat_port_state state, struct fnat_flow **recycled)
 {
 	struct fnat_portmap *pm;
 	int err;
@@ -430,7 +488,7 @@ static int port_get_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct f
 		err = PTR_ERR_OR_ZERO(pm);
 		if (!err) {
 			err = port ? port_claim_in(fn, pm, f, port, state) :
-				     port_alloc_in(fn, pm, f);
+				     port_alloc_in(fn, pm, f, recycled);
 			if (err)
 				portmap_put(pm);
 		}
@@ -443,14 +501,15 @@ static int port_get_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct f
 
 	if (!err)
 		atomic_inc(&laddr->conns);
-	else if (err != -EADDRINUSE)
+	else if (err != -EADDRINUSE && err != -ENOENT && err != -ENOSPC)
 		err = -ENOMEM;
 	return err;
 }
 
-static int port_alloc_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f)
+static int port_alloc_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f,
+			   struct fnat_flow **recycled)
 {
-	int err = port_get_from(fn, laddr, f, 0, FNAT_PORT_HALF_OPEN);
+	int err = port_get_from(fn, laddr, f, 0, FNAT_PORT_HALF_OPEN, recycled);
 
 	if (err == -EADDRINUSE)
 		atomic64_inc(&laddr->exhausted);
@@ -465,12 +524,14 @@ static int port_alloc_from(struct fnat_net *fn, struct fnat_laddr *laddr, struct
  * @port: of any range
  * @state: the flow's from now on
  *
- * Return: 0; -EADDRINUSE: a connection that this node carries has it; -ENOMEM.
+ * Return: 0; -EADDRINUSE: a connection that this node carries, or a newer one, has it;
+ * -ENOENT: the address is declared no longer; -ENOSPC: there are too many port maps;
+ * -ENOMEM.
  */
 int fnat_port_claim(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f, u16 port,
 		    enum fnat_port_state state)
 {
-	return port_get_from(fn, laddr, f, port, state);
+	return port_get_from(fn, laddr, f, port, state, NULL);
 }
 
 /**
@@ -478,14 +539,17 @@ int fnat_port_claim(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_f
  * @fn: the namespace
  * @pool: the addresses to choose from, each of them if need be
  * @f: its family, protocol and real server are set; its reply tuple gets hashed
+ * @recycled: gets the half-open flow that has lost its port to it, if there is one, for as
+ *	long as RCU keeps it
  *
  * Begins at a random address: a round robin would run in step with the
  * scheduler's, and each RS would see only some of the addresses.
  *
  * Return: 0; -EADDRNOTAVAIL: no address of the pool is local here;
- * -EADDRINUSE: no port is left; -ENOMEM.
+ * -EADDRINUSE: no port is left; -ENOSPC: there are too many port maps; -ENOMEM.
  */
-int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flow *f)
+int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flow *f,
+		    struct fnat_flow **recycled)
 {
 	int err = -EADDRNOTAVAIL, one;
 	unsigned int i, start;
@@ -498,11 +562,11 @@ int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flo
 
 		if (laddr->af != f->af || !fnat_laddr_is_local(fn, laddr))
 			continue;
-		one = port_alloc_from(fn, laddr, f);
+		one = port_alloc_from(fn, laddr, f, recycled);
 		if (!one)
 			return 0;
 		/* an address that might have had a port: not all are exhausted */
-		if (err != -ENOMEM)
+		if (err != -ENOMEM && err != -ENOSPC)
 			err = one;
 	}
 	return err;
@@ -561,16 +625,14 @@ bool fnat_port_is_left(const struct fnat_net *fn, const struct fnat_pool *pool, 
 	return !full;
 }
 
-/* How many half-open flows hold a port of this LIP now. Process context. */
-unsigned int fnat_port_half_open(struct fnat_laddr *laddr)
+/* How many half-open flows hold a port of this LIP now. Under RCU. */
+unsigned int fnat_port_half_open(const struct fnat_laddr *laddr)
 {
 	const struct fnat_portmap *pm;
 	unsigned int count = 0;
 
-	spin_lock_bh(&laddr->lock);
-	list_for_each_entry(pm, &laddr->portmaps, laddr_list)
+	list_for_each_entry_rcu(pm, &laddr->portmaps, laddr_list)
 		count += READ_ONCE(pm->half_open);
-	spin_unlock_bh(&laddr->lock);
 	return count;
 }
 
@@ -644,50 +706,59 @@ void fnat_portmap_forget_marks(struct fnat_laddr *laddr)
 {
 	struct fnat_portmap *pm;
 
-	spin_lock_bh(&laddr->lock);
-	list_for_each_entry(pm, &laddr->portmaps, laddr_list) {
-		spin_lock(&pm->lock);
+	rcu_read_lock();
+	list_for_each_entry_rcu(pm, &laddr->portmaps, laddr_list) {
+		spin_lock_bh(&pm->lock);
 		pm->isn_mark.valid = false;
 		pm->ts_mark.valid = false;
-		spin_unlock(&pm->lock);
+		spin_unlock_bh(&pm->lock);
 	}
-	spin_unlock_bh(&laddr->lock);
+	rcu_read_unlock();
 }
 
 static bool portmap_retire(struct fnat_portmap *pm, bool all)
 {
+	bool many = atomic_read(&portmap_count) > portmaps_max() / 2;
+	unsigned long idle = many ? FNAT_PORTMAP_IDLE_MANY : FNAT_PORTMAP_IDLE;
 	bool retire;
 
 	spin_lock_bh(&pm->lock);
 	retire = all || (refcount_read(&pm->refcnt) == 1 &&
-			 time_after(jiffies, pm->last_used + FNAT_PORTMAP_IDLE));
+			 time_after(jiffies, pm->last_used + idle));
 	if (retire)
 		pm->dead = true;
 	spin_unlock_bh(&pm->lock);
 	return retire;
 }
 
+/* Out of the table, dead already. Under the lock of its LIP. */
+static void portmap_drop(struct fnat_portmap *pm)
+{
+	rhashtable_remove_fast(&portmaps, &pm->rnode, portmap_params);
+	list_del_rcu(&pm->laddr_list);
+	fnat_route_clear(&pm->route);
+	portmap_put(pm);
+}
+
 /*
  * Takes port maps that no flow uses (all: every one) out of the table; flows
- * that still use one keep it. Process context.
+ * that still use one keep it. Process context; once at a time for each LIP.
  */
 void fnat_portmap_gc(struct fnat_laddr *laddr, bool all)
 {
 	struct fnat_portmap *pm, *next;
-	LIST_HEAD(retired);
+	unsigned int seen = 0;
 
 	spin_lock_bh(&laddr->lock);
 	list_for_each_entry_safe(pm, next, &laddr->portmaps, laddr_list) {
-		if (!portmap_retire(pm, all))
+		if (portmap_retire(pm, all))
+			portmap_drop(pm);
+		if (++seen % FNAT_PORTMAP_GC_BATCH)
 			continue;
-		rhashtable_remove_fast(&portmaps, &pm->rnode, portmap_params);
-		list_move_tail(&pm->laddr_list, &retired);
+		/* others only add at the end, so the next one stays */
+		spin_unlock_bh(&laddr->lock);
+		cond_resched();
+		spin_lock_bh(&laddr->lock);
 	}
 	spin_unlock_bh(&laddr->lock);
-
-	list_for_each_entry_safe(pm, next, &retired, laddr_list) {
-		list_del(&pm->laddr_list);
-		fnat_route_clear(&pm->route);
-		portmap_put(pm);
-	}
 }

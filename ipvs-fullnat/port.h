@@ -69,21 +69,22 @@ struct fnat_portmap {
 	struct fnat_mark ts_mark;
 	unsigned long *chunk[FNAT_PORT_CHUNKS];
 	struct fnat_route route;	/* LIP to RS; has its own rules */
-	struct list_head laddr_list;	/* lock of the LIP */
+	struct list_head laddr_list;	/* RCU; lock of the LIP */
 	struct rcu_head rcu;
 };
 
 int fnat_port_init(void);
 void fnat_port_exit(void);
 
-int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flow *f);
+int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flow *f,
+		    struct fnat_flow **recycled);
 int fnat_port_claim(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_flow *f, u16 port,
 		    enum fnat_port_state state);
 bool fnat_port_is_left(const struct fnat_net *fn, const struct fnat_pool *pool, u8 af,
 		       u16 protocol, const union nf_inet_addr *daddr, __be16 dport);
 void fnat_port_take_away(struct fnat_flow *f);
 void fnat_portmap_forget_marks(struct fnat_laddr *laddr);
-unsigned int fnat_port_half_open(struct fnat_laddr *laddr);
+unsigned int fnat_port_half_open(const struct fnat_laddr *laddr);
 void fnat_port_set_state(struct fnat_flow *f, enum fnat_port_state state);
 void fnat_port_release(struct fnat_flow *f);
 void fnat_portmap_gc(struct fnat_laddr *laddr, bool all);

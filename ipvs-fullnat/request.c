@@ -27,6 +27,8 @@ static void count_no_port(struct fnat_net *fn, struct fnat_service *svc, int err
 		fnat_stat_inc(fn, drop_exhausted);
 		if (svc)
 			atomic64_inc(&svc->exhausted);
+	} else if (err == -ENOSPC) {
+		fnat_stat_inc(fn, drop_flow_limit);
 	} else if (err == -ENOMEM) {
 		fnat_stat_inc(fn, drop_nomem);
 	} else {
@@ -48,7 +50,8 @@ void fnat_flow_set_options(struct fnat_flow *f, const struct fnat_service *svc)
 }
 
 /* Gives the flow its place in both directions. False: dropped and counted. */
-static bool flow_start(struct fnat_pkt *pkt, struct fnat_flow *f, struct fnat_service *svc)
+static bool flow_start(struct fnat_pkt *pkt, struct fnat_flow *f, struct fnat_service *svc,
+		       struct fnat_flow **recycled)
 {
 	struct fnat_net *fn = pkt->fn;
 	int err;
@@ -61,7 +64,7 @@ static bool flow_start(struct fnat_pkt *pkt, struct fnat_flow *f, struct fnat_se
 		fnat_stat_inc(fn, drop_duplicate_conn);
 		return false;
 	}
-	err = fnat_port_alloc(fn, fnat_service_pool(fn, svc), f);
+	err = fnat_port_alloc(fn, fnat_service_pool(fn, svc), f, recycled);
 	if (err) {
 		count_no_port(fn, svc, err);
 		return false;
@@ -74,7 +77,8 @@ static bool flow_start(struct fnat_pkt *pkt, struct fnat_flow *f, struct fnat_se
 	return true;
 }
 
-static struct fnat_flow *flow_create(struct fnat_pkt *pkt, struct ip_vs_conn *cp)
+static struct fnat_flow *flow_create(struct fnat_pkt *pkt, struct ip_vs_conn *cp,
+				     struct fnat_flow **recycled)
 {
 	struct fnat_service *svc = fnat_seam_service(pkt->fn, cp);
 	struct fnat_flow *f = fnat_flow_alloc();
@@ -88,7 +92,7 @@ static struct fnat_flow *flow_create(struct fnat_pkt *pkt, struct ip_vs_conn *cp
 	}
 	fnat_seam_fill_flow(f, cp);
 	fnat_flow_set_options(f, svc);
-	if (flow_start(pkt, f, svc))
+	if (flow_start(pkt, f, svc, recycled))
 		return f;
 	fnat_flow_free(f);
 	return NULL;
@@ -96,7 +100,7 @@ static struct fnat_flow *flow_create(struct fnat_pkt *pkt, struct ip_vs_conn *cp
 
 static bool flow_is_lost(const struct fnat_flow *f)
 {
-	return READ_ONCE(f->port_state) == FNAT_PORT_NONE || fnat_flow_is_ended(f);
+	return !fnat_flow_has_port(f) || fnat_flow_is_ended(f);
 }
 
 /*
@@ -128,7 +132,7 @@ static bool flow_begins_anew(struct fnat_pkt *pkt, struct ip_vs_conn *cp, struct
 
 /* A connection without a port gets one. NULL: dropped and counted. Under fnat_seam_lock(). */
 static struct fnat_flow *request_begins(struct fnat_pkt *pkt, struct ip_vs_conn *cp,
-					struct fnat_flow *f)
+					struct fnat_flow *f, struct fnat_flow **recycled)
 {
 	if (f && !flow_begins_anew(pkt, cp, f))
 		return NULL;
@@ -136,12 +140,11 @@ static struct fnat_flow *request_begins(struct fnat_pkt *pkt, struct ip_vs_conn 
 		fnat_stat_inc(pkt->fn, drop_no_conn);
 		return NULL;
 	}
-	f = flow_create(pkt, cp);
+	f = flow_create(pkt, cp, recycled);
 	if (!f) {
 		fnat_seam_expire(cp);	/* the next SYN is scheduled anew */
 		return NULL;
 	}
-	fnat_seam_announce(cp);
 	fnat_sync_publish(f);
 	fnat_seam_set_flow(cp, f);
 	return f;
@@ -150,7 +153,7 @@ static struct fnat_flow *request_begins(struct fnat_pkt *pkt, struct ip_vs_conn 
 /* The flow of the connection, made if need be. NULL: dropped and counted. */
 static struct fnat_flow *request_flow(struct fnat_pkt *pkt, struct ip_vs_conn *cp)
 {
-	struct fnat_flow *f = fnat_seam_flow(cp);
+	struct fnat_flow *f = fnat_seam_flow(cp), *recycled = NULL;
 
 	if (likely(f && !flow_is_lost(f) && !fnat_sync_is_news(f)))
 		return f;
@@ -161,9 +164,12 @@ static struct fnat_flow *request_flow(struct fnat_pkt *pkt, struct ip_vs_conn *c
 		fnat_stat_inc(pkt->fn, drop_nomem);
 		f = NULL;
 	} else if (!f || flow_is_lost(f)) {
-		f = request_begins(pkt, cp, f);
+		f = request_begins(pkt, cp, f, &recycled);
 	}
 	fnat_seam_unlock(cp);
+	/* before the SYN of the new connection, and not with its lock: it is a way through all hooks */
+	if (recycled && recycled->protocol == IPPROTO_TCP)
+		fnat_reset_half_open(pkt->fn, recycled);
 	return f;
 }
 

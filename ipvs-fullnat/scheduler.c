@@ -15,6 +15,7 @@
 #include <net/ip_vs.h>
 #include <uapi/linux/ip_vs_fullnat.h>
 
+#include "hooks.h"
 #include "ip.h"
 #include "laddr.h"
 #include "net.h"
@@ -29,24 +30,29 @@ struct door {
 	struct list_head list;		/* door_lock */
 	struct netns_ipvs *ipvs;
 	struct fnat_svc_key key;
-	struct rcu_work work;		/* takes it out of the table of services */
+	bool open;			/* door_lock; it is in the table of services. See schedule() */
+	struct rcu_work work;		/* takes it out of there */
 };
 
 /* Order: __ip_vs_mutex of ip_vs, then door_lock, then fnat_net.lock. */
 static DEFINE_MUTEX(door_lock);
 static LIST_HEAD(doors);
-static bool door_ready;			/* door_lock; read once by schedule() */
+static bool door_ready;			/* door_lock */
 static struct workqueue_struct *door_wq;
 
+/* 0, also in a namespace that goes away: it stays closed there. -ENOMEM. */
 static int door_open(struct door *door)
 {
 	struct fnat_net *fn = fnat_net(door->ipvs->net);
-	int err;
+	int err = 0;
 
 	lockdep_assert_held(&door_lock);
 	mutex_lock(&fn->lock);
-	err = fnat_service_open(fn, &door->key);
-	fnat_net_changed(fn);
+	if (!READ_ONCE(fn->exiting)) {
+		err = fnat_service_open(fn, &door->key);
+		WRITE_ONCE(door->open, !err);
+		fnat_net_changed(fn);
+	}
 	mutex_unlock(&fn->lock);
 	return err;
 }
@@ -108,10 +114,10 @@ static void fullnat_done_service(struct ip_vs_service *svc)
 	struct door *door = svc->sched_data;
 	struct fnat_net *fn;
 
-	svc->sched_data = NULL;
+	WRITE_ONCE(svc->sched_data, NULL);
 	mutex_lock(&door_lock);
 	list_del(&door->list);
-	fn = door_ready ? fnat_net(door->ipvs->net) : NULL;
+	fn = door->open ? fnat_net(door->ipvs->net) : NULL;
 	if (fn && !READ_ONCE(fn->exiting)) {
 		atomic_inc(&fn->doors_closing);
 		INIT_RCU_WORK(&door->work, door_close_work);
@@ -119,7 +125,16 @@ static void fullnat_done_service(struct ip_vs_service *svc)
 		door = NULL;
 	}
 	mutex_unlock(&door_lock);
-	kfree(door);
+	if (door)
+		kfree_rcu(door, work.rcu);
+}
+
+/* Under RCU. */
+static bool is_open(const struct ip_vs_service *svc)
+{
+	const struct door *door = READ_ONCE(svc->sched_data);
+
+	return door && READ_ONCE(door->open);
 }
 
 static bool may_be_chosen(const struct ip_vs_dest *dest)
@@ -158,7 +173,7 @@ static struct ip_vs_dest *fullnat_schedule(struct ip_vs_service *svc, const stru
 	struct fnat_net *fn;
 
 	/* until we can do it, nothing may go out as plain NAT; of SCTP we never can */
-	if (!READ_ONCE(door_ready) || !fnat_is_transport(iph->protocol))
+	if (!is_open(svc) || !fnat_is_transport(iph->protocol))
 		return NULL;
 	fn = fnat_net(svc->ipvs->net);
 	fnat_seam_service_key(svc, &key);
@@ -209,13 +224,17 @@ void fnat_scheduler_ready(void)
 	list_for_each_entry(door, &doors, list)
 		if (door_open(door))
 			pr_err("ip_vs_fullnat: no memory for a service with the scheduler fullnat: it drops connections until it is made anew\n");
-	WRITE_ONCE(door_ready, true);
+	door_ready = true;
 	mutex_unlock(&door_lock);
 }
 
-/* A namespace goes: no service of it is closed behind its back. */
+/* A namespace goes: no service of it is opened or closed behind its back. */
 void fnat_scheduler_net_exit(struct fnat_net *fn)
 {
+	/* fnat_scheduler_ready() may just have opened one, which needs the hooks */
+	mutex_lock(&fn->lock);
+	fnat_hooks_net_exit(fn);
+	mutex_unlock(&fn->lock);
 	if (!atomic_read(&fn->doors_closing))
 		return;
 	rcu_barrier();

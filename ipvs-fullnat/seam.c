@@ -147,6 +147,9 @@ static void drop_flow(struct ip_vs_conn *cp)
  * Nothing in ip_vs itself sets this one without the other: its FTP helper changes only
  * what servers say. So a backup knows FULLNAT by it, even if nobody has declared the
  * service there.
+ *
+ * It is set before anybody else knows the connection: ip_vs_sync_conn() looks twice whether
+ * there is a record, to make room and to write it.
  */
 #define FNAT_CONN_F_RECORD	IP_VS_CONN_F_IN_SEQ
 
@@ -185,7 +188,7 @@ static int fullnat_xmit(struct sk_buff *skb, struct ip_vs_conn *cp, struct ip_vs
 	if (ip_vs_iph_icmp(iph)) {
 		struct fnat_flow *f = fnat_seam_flow(cp);
 
-		if (!f || READ_ONCE(f->port_state) == FNAT_PORT_NONE)
+		if (!f || !fnat_flow_has_port(f))
 			return fnat_drop(fn, skb, drop_no_flow);
 		return fnat_icmp_to_rs(skb, fn, f);
 	}
@@ -240,11 +243,11 @@ static int fullnat_app_conn_bind(struct ip_vs_conn *cp)
 	}
 	/*
 	 * ip_vs_try_bind_dest() gets here with a connection that is hashed:
-	 * its method must stay what it is.
+	 * its method must stay what it is, and whether it has a record.
 	 */
 	if (!is_hashed(cp))
 		cp->flags = (cp->flags & ~(IP_VS_CONN_F_FWD_MASK | IP_VS_CONN_F_NOOUTPUT)) |
-			    IP_VS_CONN_F_FULLNAT;
+			    IP_VS_CONN_F_FULLNAT | FNAT_CONN_F_RECORD;
 	cp->packet_xmit = fullnat_xmit;
 	atomic_inc(&fullnat_inc.usecnt);
 	cp->app = &fullnat_inc;
@@ -491,12 +494,6 @@ bool fnat_seam_is_synced(const struct ip_vs_conn *cp)
 bool fnat_seam_is_complete(const struct ip_vs_conn *cp)
 {
 	return timer_pending(&cp->timer);
-}
-
-/* From now on the sync daemon sends the record along. Under fnat_seam_lock(). */
-void fnat_seam_announce(struct ip_vs_conn *cp)
-{
-	cp->flags |= FNAT_CONN_F_RECORD;
 }
 
 /*

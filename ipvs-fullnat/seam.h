@@ -61,7 +61,6 @@ bool fnat_seam_is_backup(const struct fnat_net *fn);
 bool fnat_seam_is_synced(const struct ip_vs_conn *cp);
 bool fnat_seam_is_complete(const struct ip_vs_conn *cp);
 void fnat_seam_untrack(struct ip_vs_conn *cp);
-void fnat_seam_announce(struct ip_vs_conn *cp);
 u32 fnat_seam_record_hash(const struct ip_vs_conn *cp);
 void fnat_seam_get_record(const struct ip_vs_conn *cp, struct fnat_record *rec);
 void fnat_seam_set_record(struct ip_vs_conn *cp, const struct fnat_record *rec);

@@ -224,6 +224,20 @@ static enum fnat_port_state resumed_port_state(const struct fnat_flow *f)
 	return fnat_seam_is_closed(f->cp) ? FNAT_PORT_CLOSED : FNAT_PORT_OPEN;
 }
 
+/* FNAT_DROP() of what fnat_laddr_find_id() or fnat_port_claim() say. */
+static int claim_failed(int err)
+{
+	switch (err) {
+	case -ENOENT:
+		return FNAT_DROP(sync_refused_no_laddr);
+	case -EEXIST:
+		return FNAT_DROP(sync_refused_collision);
+	case -EADDRINUSE:
+		return FNAT_DROP(sync_refused_conflict);
+	}
+	return FNAT_DROP(sync_refused_nomem);
+}
+
 /* The record's LIP, port and offsets for the flow. 0, or FNAT_DROP(). */
 static int flow_claim(struct fnat_net *fn, struct fnat_flow *f, const struct fnat_record *rec)
 {
@@ -231,8 +245,7 @@ static int flow_claim(struct fnat_net *fn, struct fnat_flow *f, const struct fna
 	int err;
 
 	if (IS_ERR(laddr))
-		return PTR_ERR(laddr) == -ENOENT ? FNAT_DROP(sync_refused_no_laddr) :
-						   FNAT_DROP(sync_refused_collision);
+		return claim_failed(PTR_ERR(laddr));
 	flow_resume(fn, f, rec);
 	if (hlist_unhashed(&f->node[FNAT_DIR_REQUEST].hnode) && !fnat_flow_hash_request(f))
 		return FNAT_DROP(sync_refused_conflict);
@@ -242,8 +255,7 @@ static int flow_claim(struct fnat_net *fn, struct fnat_flow *f, const struct fna
 			f->tcp.secret_gen = fnat_clock_gen(f->portmap);
 		return 0;
 	}
-	return err == -EADDRINUSE ? FNAT_DROP(sync_refused_conflict) :
-				    FNAT_DROP(sync_refused_nomem);
+	return claim_failed(err);
 }
 
 /*
@@ -262,6 +274,8 @@ static void flow_complete(struct fnat_net *fn, struct fnat_flow *f)
 	    (u32)jiffies - f->created < FNAT_RECORD_COPIED)
 		return;
 	again = f->sync_state == FNAT_SYNC_REFUSED && f->record == rec.word[0];
+	if (f->sync_state == FNAT_SYNC_REFUSED && !again)
+		f->created = (u32)jiffies;
 	fnat_sync_forget(f);
 	if (!err)
 		err = flow_claim(fn, f, &rec);
@@ -342,11 +356,6 @@ static bool flow_stays(struct fnat_net *fn, struct fnat_flow *f)
 	return stays;
 }
 
-static bool has_port(const struct fnat_flow *f)
-{
-	return READ_ONCE(f->port_state) != FNAT_PORT_NONE;
-}
-
 /**
  * fnat_sync_update - make the flow what the connection's record says
  * @fn: its namespace
@@ -368,7 +377,7 @@ struct fnat_flow *fnat_sync_update(struct fnat_net *fn, struct ip_vs_conn *cp)
 		return f;
 	}
 	if (f) {
-		if (!fnat_sync_is_news(f) || (has_port(f) && flow_stays(fn, f)))
+		if (!fnat_sync_is_news(f) || (fnat_flow_has_port(f) && flow_stays(fn, f)))
 			return f;
 		replaced = true;
 		fnat_seam_set_flow(cp, NULL);
@@ -381,7 +390,7 @@ struct fnat_flow *fnat_sync_update(struct fnat_net *fn, struct ip_vs_conn *cp)
 	if (!f)
 		return ERR_PTR(-ENOMEM);
 	flow_complete(fn, f);
-	if (replaced && has_port(f))
+	if (replaced && fnat_flow_has_port(f))
 		fnat_stat_inc(fn, sync_replaced);
 	return f;
 }

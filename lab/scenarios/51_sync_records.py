@@ -2,19 +2,23 @@
 """What a backup makes of the records in messages of the IPVS sync daemon: good ones, foreign
 ones, garbage. The messages are made by hand.
 
-Not seen failing yet with a copy of the module that was broken on purpose.
+Seen failing, with the module as it was before the port went by the age of records:
+newer_record_has_the_port, overtaken_by_the_newer. The others not yet, with a copy of the module
+that was broken on purpose.
 """
 import random
+import re
 import socket
 import struct
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
 from lib.rawtcp import RawHost, RawTcp, make_packet
-from lib.syncd import ANSWERED, F_MASQ, Conn, Master, Record, message
+from lib.syncd import ANSWERED, F_MASQ, TIME_WAIT, Conn, Master, Record, message
 from lib.udp import udp_service
 
 PORT, CPORT, LPORT = 8000, 40000, 45678
+PAIRS = 12      # so many fit into a message
 MASK = 0xffffffff
 # protocol, type and code of "port unreachable"
 UNREACHABLE = {V4: (socket.IPPROTO_ICMP, 3, 3), V6: (socket.IPPROTO_ICMPV6, 1, 4)}
@@ -215,6 +219,50 @@ def test_port_moves(t, family):
     other.client = (family.client2, CPORT + 1)
     backup.tell(other, counter='sync_accepted')
     equal(observe.laddr(t.lb, family.lip)['conns'], 2, 'ports held')
+
+
+def owners(t):
+    """{local port: port of the client} of all connections that have one."""
+    said = t.lb.run('ipvsadm -Lcn --fullnat').out
+    return {int(lport): int(cport) for cport, lport in
+            re.findall(r'^TCP +\S+ +\S+ +\S+:(\d+) +\S+ +\S+:(\d+) +\S+$', said, re.M)}
+
+
+@each(FAMILIES)
+def test_newer_record_has_the_port(t, family):
+    """Twelve connections, and twelve others that got their ports on the master later, are all
+    refused: their LIP is declared last. Whichever is tried again first, the newer ones have the
+    ports, and what the server sends goes to them."""
+    backup = Backup(t, family)
+    service = backup.serve(lips=())
+    for first in (CPORT, CPORT + PAIRS):
+        conns = [backup.conn(backup.record(port=LPORT + number)) for number in range(PAIRS)]
+        for number, conn in enumerate(conns):
+            conn.client = (conn.client[0], first + number)
+        backup.tell(*conns, counter='sync_refused_no_laddr', more=PAIRS)
+    t.add_lip(family.lip)
+    t.lb.run(f'ipvsadm -P {service} -z {family.lip}')
+    newer = {LPORT + number: CPORT + PAIRS + number for number in range(PAIRS)}
+    until(lambda: owners(t) == newer, 20, 'the newer ones have the ports')
+    client = backup.from_client()
+    for port, client.sport in newer.items():
+        backup.from_server(port).send('PA', payload=b'push')
+        client.expect(lambda p: p.payload == b'push', what=f'what comes through port {port}')
+    equal(observe.drops(t.lb), {}, 'drops')
+    equal(observe.laddr(t.lb, family.lip)['conns'], PAIRS, 'ports held')
+
+
+def test_overtaken_by_the_newer(t):
+    """The last message of a connection that has closed comes after the first one of the one that
+    got its port."""
+    backup = Backup(t, V4)
+    backup.serve()
+    backup.tell(backup.conn(backup.record()), counter='sync_accepted')
+    older = backup.conn(backup.record(), state=TIME_WAIT)
+    older.client = (V4.client2, CPORT)
+    backup.tell(older, counter='sync_refused_conflict')
+    equal(owners(t), {LPORT: CPORT}, 'who has the port')
+    backup.goes_on()
 
 
 @each(FAMILIES)
