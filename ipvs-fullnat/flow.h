@@ -160,6 +160,7 @@ struct fnat_flow {
  */
 static inline bool fnat_flow_has_port(const struct fnat_flow *f)
 {
+	/* what flow_settle() has set before: flow_join_list() */
 	return smp_load_acquire(&f->port_state) != FNAT_PORT_NONE;
 }
 

@@ -167,7 +167,7 @@ static struct fnat_flow *request_flow(struct fnat_pkt *pkt, struct ip_vs_conn *c
 		f = request_begins(pkt, cp, f, &recycled);
 	}
 	fnat_seam_unlock(cp);
-	/* before the SYN of the new connection, and not with its lock: it is a way through all hooks */
+	/* before the SYN of the new connection, without its lock: it goes through all hooks */
 	if (recycled && recycled->protocol == IPPROTO_TCP)
 		fnat_reset_half_open(pkt->fn, recycled);
 	return f;

@@ -30,7 +30,7 @@ struct door {
 	struct list_head list;		/* door_lock */
 	struct netns_ipvs *ipvs;
 	struct fnat_svc_key key;
-	bool open;			/* door_lock; it is in the table of services. See schedule() */
+	bool open;			/* door_lock; the table of services has it */
 	struct rcu_work work;		/* takes it out of there */
 };
 
