@@ -78,7 +78,9 @@ static void __net_exit fnat_net_exit(struct net *net)
 {
 	struct fnat_net *fn = fnat_net(net);
 
+	mutex_lock(&fn->lock);		/* scheduler.c opens no service any more */
 	WRITE_ONCE(fn->exiting, true);
+	mutex_unlock(&fn->lock);
 	fnat_hooks_net_exit(fn);
 	fnat_seam_net_exit(fn);
 	synchronize_rcu();	/* ip_vs may be inside fnat_request() */

@@ -35,7 +35,7 @@ struct fnat_net {
 	struct fnat_stats __percpu *stats;
 	struct fnat_sysctl sysctl;
 	struct fnat_secret __rcu *secret;	/* lock */
-	bool exiting;		/* set once; ip_vs's connections come to their end after it */
+	bool exiting;		/* lock; set once; ip_vs's connections come to their end after it */
 	struct nf_hook_ops *hook_ops;	/* fnat_net.lock; NULL: none are registered */
 	bool has_marks;		/* a service of a fwmark was declared, once */
 	struct fnat_filter filter;

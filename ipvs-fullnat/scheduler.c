@@ -15,7 +15,6 @@
 #include <net/ip_vs.h>
 #include <uapi/linux/ip_vs_fullnat.h>
 
-#include "hooks.h"
 #include "ip.h"
 #include "laddr.h"
 #include "net.h"
@@ -231,10 +230,6 @@ void fnat_scheduler_ready(void)
 /* A namespace goes: no service of it is opened or closed behind its back. */
 void fnat_scheduler_net_exit(struct fnat_net *fn)
 {
-	/* fnat_scheduler_ready() may just have opened one, which needs the hooks */
-	mutex_lock(&fn->lock);
-	fnat_hooks_net_exit(fn);
-	mutex_unlock(&fn->lock);
 	if (!atomic_read(&fn->doors_closing))
 		return;
 	rcu_barrier();
