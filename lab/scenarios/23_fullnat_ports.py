@@ -6,15 +6,18 @@ Seen failing, each with a copy of the modules that was broken like this:
   ports of closed connections not taken over: all four of many_short()
   drop_exhausted not counted: all_held
 """
+import itertools
 import threading
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
+from lib.rawtcp import RawHost, RawTcp
 from lib.servers import says_and_closes, waits_for_the_end
 
 FIRST, LAST = 30000, 30019
 PORTS = LAST - FIRST + 1
 SHORT = 500
+MAPS = 16384        # port maps that there may be
 
 
 def short_connection(client, closes_first):
@@ -113,3 +116,35 @@ def test_all_held(t):
         equal(data, line, f'held connection {number}')
     check(observe.tcp_counters(t.client)['TCPSynRetrans'] >= 1, 'it did not have to wait')
     equal(t.lb.fullnat_stats()['conns'], PORTS + 1, 'conns')
+
+
+@long
+@limit(600)
+def test_service_of_all_ports(t):
+    """A client asks for more ports of a server than there may be port maps: what is beyond is
+    dropped and counted, who comes to a port that is known is served, and it heals by itself."""
+    run('modprobe ip_vs_fullnat flow_max=65536')
+    server = RawHost(t.rs1, 'eth0', V4.host(77), t.lb, 'inner')
+    t.fullnat(0, servers=(server.address,), service_options='-p 300', toa=False)
+    t.lb.sysctl('net.ipv4.vs.fullnat_timeout_synrecv', 1)
+    client = V4.raw(t)
+    sent = itertools.count(1)
+
+    def ask(port):
+        RawTcp(client, VIP, port).send('S')
+        number = next(sent)
+        if number % 200 == 0:           # so many fit into the receiver's queue
+            until(lambda: counted() == number, what=f'{number} SYNs have come')
+
+    def counted():
+        stats = t.lb.fullnat_stats()
+        return stats['conns'] + stats['drop_flow_limit']
+
+    for port in range(1001, 1001 + MAPS + 416):
+        ask(port)
+    stats = t.lb.fullnat_stats()
+    equal((stats['conns'], stats['drop_flow_limit']), (MAPS, 416), 'conns, drop_flow_limit')
+    ask(1001)
+    until(lambda: t.lb.fullnat_stats()['conns'] == MAPS + 1, what='a known port')
+    until(lambda: ask(1000 + MAPS + 400) or t.lb.fullnat_stats()['conns'] > MAPS + 1, 200,
+          'those of the flood are forgotten')

@@ -3,8 +3,9 @@
 ones, garbage. The messages are made by hand.
 
 Seen failing, with the module as it was before the port went by the age of records:
-newer_record_has_the_port, overtaken_by_the_newer. The others not yet, with a copy of the module
-that was broken on purpose.
+newer_record_has_the_port, overtaken_by_the_newer; with one whose port_holder() does not look at
+the direction: server_is_a_client. The others not yet, with a copy of the module that was broken on
+purpose.
 """
 import random
 import re
@@ -263,6 +264,27 @@ def test_overtaken_by_the_newer(t):
     backup.tell(older, counter='sync_refused_conflict')
     equal(owners(t), {LPORT: CPORT}, 'who has the port')
     backup.goes_on()
+
+
+@each(FAMILIES)
+def test_server_is_a_client(t, family):
+    """The VIP is a LIP as well, and the real server a client of it, from its service's port to
+    the very port that a connection to it holds. A third one that claims that port takes it from
+    neither."""
+    backup = Backup(t, family)
+    service = backup.serve()
+    t.lb.run(f'ipvsadm -P {service} -z {address_port(family.vip, f"{PORT}-{PORT}")}')
+    record = Record(family.vip, PORT)
+    backup.tell(backup.conn(record), counter='sync_accepted')
+    client = backup.conn(backup.record())
+    client.client = client.server
+    backup.tell(client, counter='sync_accepted')
+    before = owners(t)
+    equal(before, {PORT: CPORT, LPORT: PORT}, 'who has the ports')
+    third = backup.conn(record)
+    third.client = (family.client2, CPORT + 1)
+    backup.tell(third, counter='sync_refused_conflict')
+    equal(owners(t), before, 'who has the ports afterwards')
 
 
 @each(FAMILIES)
