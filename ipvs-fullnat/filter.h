@@ -2,7 +2,8 @@
 /*
  * The first question to each packet that this host receives: can its destination be one of
  * ours? Some bits for each VIP:port and each local address that a namespace has had. They
- * are never taken back: what is gone only costs a look into the tables.
+ * are never taken back: what is gone only costs a look into the tables. The gate has those
+ * of the addresses, or all of them once any address may be ours: it is asked first.
  */
 #ifndef FNAT_FILTER_H
 #define FNAT_FILTER_H
@@ -20,10 +21,11 @@
 #define FNAT_FILTER_ALL		cpu_to_be16(0xffff)
 
 struct fnat_filter {
+	unsigned long gate[BITS_TO_LONGS(1 << FNAT_FILTER_BITS)];
 	unsigned long seen[BITS_TO_LONGS(1 << FNAT_FILTER_BITS)];
 };
 
-static inline u32 fnat_filter_bit(u8 af, const void *addr, __be16 port)
+static __always_inline u32 fnat_filter_bit(u8 af, const void *addr, __be16 port)
 {
 	const u32 *word = addr;
 	u32 sum = word[0];
@@ -43,20 +45,27 @@ static inline bool fnat_filter_test(const struct fnat_filter *filter, u8 af, con
 static inline void fnat_filter_add(struct fnat_filter *filter, u8 af,
 				   const union nf_inet_addr *addr, __be16 port)
 {
-	set_bit(fnat_filter_bit(af, addr, FNAT_FILTER_SOME), filter->seen);
+	set_bit(fnat_filter_bit(af, addr, FNAT_FILTER_SOME), filter->gate);
 	set_bit(fnat_filter_bit(af, addr, port ? port : FNAT_FILTER_ALL), filter->seen);
 }
 
-/*
- * False: a received packet is certainly not ours, nor an ICMP error about one of ours. The
- * packet of a connection that was made by a mark goes to an address that was added then.
- */
-static inline bool fnat_filter_addr(const struct fnat_filter *filter, u8 af,
-				    const struct sk_buff *skb)
+/* A service of a mark, or a prefix of VIPs. Any context. */
+static inline void fnat_filter_open(struct fnat_filter *filter)
 {
-	if (af == AF_INET6)
-		return fnat_filter_test(filter, af, &ipv6_hdr(skb)->daddr, FNAT_FILTER_SOME);
-	return fnat_filter_test(filter, af, &ip_hdr(skb)->daddr, FNAT_FILTER_SOME);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(filter->gate); i++)
+		WRITE_ONCE(filter->gate[i], ~0UL);
+}
+
+/* False: a received packet is certainly not ours, nor an ICMP error about one of ours. */
+static __always_inline bool fnat_filter_gate(const struct fnat_filter *filter, u8 af,
+					     const struct sk_buff *skb)
+{
+	const void *daddr = af == AF_INET6 ? (const void *)&ipv6_hdr(skb)->daddr :
+					     (const void *)&ip_hdr(skb)->daddr;
+
+	return test_bit(fnat_filter_bit(af, daddr, FNAT_FILTER_SOME), filter->gate);
 }
 
 /* The same of the destination's port, where the address was not enough. */

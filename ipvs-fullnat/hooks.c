@@ -26,15 +26,9 @@
 #include "xmit.h"
 
 /*
- * Two quick looks, since this module sees every packet that the host receives. A service
- * of a mark has any destination.
+ * The second quick look, since this module sees every packet that the host receives. A
+ * service of a mark has any destination.
  */
-static inline bool may_be_ours(const struct fnat_net *fn, u8 pf, const struct sk_buff *skb)
-{
-	return fnat_filter_addr(&fn->filter, pf, skb) ||
-	       (skb->mark && READ_ONCE(fn->has_marks));
-}
-
 static inline bool may_have_port(const struct fnat_net *fn, const struct fnat_tuple *t, u32 mark)
 {
 	return fnat_filter_port(&fn->filter, t->af, &t->daddr, t->dport) ||
@@ -66,15 +60,14 @@ static noinline unsigned int early_packet(struct fnat_net *fn, struct sk_buff *s
  * would call the RS's SYN-ACK and the client's FIN invalid, and rules that drop
  * what is invalid would break connections.
  */
-static unsigned int early_hook(void *priv, struct sk_buff *skb, const struct nf_hook_state *state)
+static __always_inline unsigned int early_hook(struct fnat_net *fn, struct sk_buff *skb, u8 pf)
 {
-	struct fnat_net *fn = priv;
 	enum ip_conntrack_info ctinfo;
 
 	/* a rule may have said "notrack"; somebody's conntrack or template is not ours to change */
-	if (!may_be_ours(fn, state->pf, skb) || nf_ct_get(skb, &ctinfo))
+	if (!fnat_filter_gate(&fn->filter, pf, skb) || nf_ct_get(skb, &ctinfo))
 		return NF_ACCEPT;
-	return early_packet(fn, skb, state->pf);
+	return early_packet(fn, skb, pf);
 }
 
 /* An error from the RS's side is ours; ip_vs itself looks after the client's. */
@@ -213,25 +206,47 @@ static noinline unsigned int local_in_packet(struct fnat_net *fn, struct sk_buff
  * drops by default. Fragments have been reassembled: by ip_local_deliver(), or
  * by nf_defrag_ipv6, which ip_vs switches on with its first IPv6 service.
  */
-static unsigned int local_in_hook(void *priv, struct sk_buff *skb,
-				  const struct nf_hook_state *state)
+static __always_inline unsigned int local_in_hook(struct fnat_net *fn, struct sk_buff *skb, u8 pf)
 {
-	struct fnat_net *fn = priv;
-
-	if (!may_be_ours(fn, state->pf, skb) && !READ_ONCE(fn->prefix_count))
+	if (!fnat_filter_gate(&fn->filter, pf, skb))
 		return NF_ACCEPT;
-	return local_in_packet(fn, skb, state->pf);
+	return local_in_packet(fn, skb, pf);
 }
+
+/* One of each family: some instructions less for packets that are not ours. */
+static unsigned int early_hook_v4(void *fn, struct sk_buff *skb, const struct nf_hook_state *state)
+{
+	return early_hook(fn, skb, NFPROTO_IPV4);
+}
+
+static unsigned int local_in_hook_v4(void *fn, struct sk_buff *skb,
+				     const struct nf_hook_state *state)
+{
+	return local_in_hook(fn, skb, NFPROTO_IPV4);
+}
+
+#ifdef CONFIG_IP_VS_IPV6
+static unsigned int early_hook_v6(void *fn, struct sk_buff *skb, const struct nf_hook_state *state)
+{
+	return early_hook(fn, skb, NFPROTO_IPV6);
+}
+
+static unsigned int local_in_hook_v6(void *fn, struct sk_buff *skb,
+				     const struct nf_hook_state *state)
+{
+	return local_in_hook(fn, skb, NFPROTO_IPV6);
+}
+#endif
 
 #define FNAT_HOOK(_hook, _pf, _hooknum, _priority) \
 	{ .hook = _hook, .pf = _pf, .hooknum = _hooknum, .priority = _priority }
 
 static const struct nf_hook_ops fnat_hook_ops[] = {
-	FNAT_HOOK(early_hook, NFPROTO_IPV4, NF_INET_PRE_ROUTING, NF_IP_PRI_CONNTRACK - 1),
-	FNAT_HOOK(local_in_hook, NFPROTO_IPV4, NF_INET_LOCAL_IN, NF_IP_PRI_FILTER - 1),
+	FNAT_HOOK(early_hook_v4, NFPROTO_IPV4, NF_INET_PRE_ROUTING, NF_IP_PRI_CONNTRACK - 1),
+	FNAT_HOOK(local_in_hook_v4, NFPROTO_IPV4, NF_INET_LOCAL_IN, NF_IP_PRI_FILTER - 1),
 #ifdef CONFIG_IP_VS_IPV6
-	FNAT_HOOK(early_hook, NFPROTO_IPV6, NF_INET_PRE_ROUTING, NF_IP6_PRI_CONNTRACK - 1),
-	FNAT_HOOK(local_in_hook, NFPROTO_IPV6, NF_INET_LOCAL_IN, NF_IP6_PRI_FILTER - 1),
+	FNAT_HOOK(early_hook_v6, NFPROTO_IPV6, NF_INET_PRE_ROUTING, NF_IP6_PRI_CONNTRACK - 1),
+	FNAT_HOOK(local_in_hook_v6, NFPROTO_IPV6, NF_INET_LOCAL_IN, NF_IP6_PRI_FILTER - 1),
 #endif
 };
 

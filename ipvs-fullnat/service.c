@@ -134,7 +134,9 @@ struct fnat_service *fnat_service_create(struct fnat_net *fn, const struct fnat_
 	svc->opt = *opt;
 	if (key->fwmark)
 		WRITE_ONCE(fn->has_marks, true);
-	else if (!key->prefix_len)
+	if (key->fwmark || key->prefix_len)
+		fnat_filter_open(&fn->filter);
+	else
 		fnat_filter_add(&fn->filter, key->af, &key->addr, key->port);
 	hlist_add_head_rcu(&svc->hnode, &fn->svc_hash[svc_hash(key)]);
 	if (key->prefix_len)
