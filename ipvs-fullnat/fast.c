@@ -145,7 +145,8 @@ static bool flow_is_plain(const struct fnat_pkt *pkt)
 {
 	const struct fnat_flow *f = pkt->flow;
 
-	if (READ_ONCE(f->port_state) != FNAT_PORT_OPEN || fnat_flow_is_ended(f) ||
+	/* pairs with flow_settle(): a request may find it before it has a port map */
+	if (smp_load_acquire(&f->port_state) != FNAT_PORT_OPEN || fnat_flow_is_ended(f) ||
 	    !fnat_seam_dest_is_available(f->cp))
 		return false;
 	return f->protocol == IPPROTO_UDP || tcp_is_plain(pkt);

@@ -88,7 +88,7 @@ static unsigned int local_in_icmp(struct fnat_net *fn, struct sk_buff *skb, u8 a
 	if (likely(!fnat_seam_misses_replies(f->cp)))
 		return NF_ACCEPT;
 	/* ip_vs would not ask us, and translate it as of plain NAT */
-	if (READ_ONCE(f->port_state) == FNAT_PORT_NONE)
+	if (!fnat_flow_has_port(f))
 		return fnat_drop(fn, skb, drop_no_flow);
 	return fnat_icmp_to_rs(skb, fn, f);
 }

@@ -97,7 +97,7 @@ enum fnat_stat {
 	FNAT_STAT_drop_duplicate_conn,
 	/* of a connection that an operator has ended */
 	FNAT_STAT_drop_ended,
-	/* there are as many connections as the parameter flow_max allows */
+	/* there are as many connections as the parameter flow_max allows, or port maps for them */
 	FNAT_STAT_drop_flow_limit,
 	/* one-packet scheduling (ipvsadm -o), which FULLNAT cannot do */
 	FNAT_STAT_drop_one_packet,

@@ -287,11 +287,11 @@ class Chat:
         equal(self.error, None, 'what ended the connection')
 
 
-def chat_until_gone(t, family, move):
+def chat_until_gone(t, family, move, idle=IDLE):
     """A connection is told of once, and used until the node that move(cluster) names has
     forgotten it, since it is idle there. Nobody is reset."""
     cluster = pair(t, family, {'sync_refresh_period': 0},
-                   service_options=f'--conn-timeout {IDLE}')
+                   service_options=f'--conn-timeout {idle}')
     servers = Servers(t.rs1, family)
     sock, = connect(t, family)
     chat = Chat(sock, servers.end_of(sock))
@@ -312,11 +312,12 @@ def test_backup_expires(t, family):
 
 @each(FAMILIES)
 def test_former_expires(t, family):
-    """A connection that has moved lives on when its time is up where it was."""
+    """A connection that has moved lives on when its time is up where it was. (It must move
+    before its time is up at the other node, which is told of it only once.)"""
     def move(cluster):
         cluster.switch(cluster.first, cluster.second)
         return cluster.first
-    chat_until_gone(t, family, move)
+    chat_until_gone(t, family, move, 3 * IDLE)
 
 
 MARK = f"""table ip marks {{

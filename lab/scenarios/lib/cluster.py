@@ -87,8 +87,10 @@ class Node:
 
     def drop(self):
         """Be the active one no longer."""
-        for device, address, length in self.floating():
-            self.host.run(f'ip addr del {address}/{length} dev {device}', check=False)
+        lines = [f'addr del {address}/{length} dev {device}\n'
+                 for device, address, length in self.floating()]
+        basics.run(['ip', '-n', self.host.name, '-force', '-batch', '-'], stdin=''.join(lines),
+                   check=False)
 
     def stat(self, name):
         """One of FULLNAT's counters."""
