@@ -20,6 +20,7 @@
 #include "net.h"
 #include "port.h"
 #include "seam.h"
+#include "trace.h"
 
 /* A port map that no flow uses is kept this long for its cursor and marks. */
 #define FNAT_PORTMAP_IDLE	(2 * FNAT_MARK_LIFE)
@@ -286,6 +287,7 @@ static unsigned int portmap_take_from(struct fnat_portmap *pm, struct fnat_flow 
 	fnat_clock_flow_ends(victim, pm);
 	flow_leave_list(pm, victim);
 	WRITE_ONCE(victim->port_state, FNAT_PORT_NONE);
+	trace_fullnat_conn_end(victim);
 	fnat_flow_unhash(victim, FNAT_DIR_REPLY);
 	/* a flood must not fill ip_vs with connections that can do nothing any more */
 	fnat_seam_expire_now(victim->cp);
@@ -364,6 +366,7 @@ static void flow_settle(struct fnat_portmap *pm, struct fnat_flow *f, u16 port,
 	pm->last_used = jiffies;
 	INIT_LIST_HEAD(&f->port_list);
 	fnat_flow_set_csum_diff(f);
+	trace_fullnat_conn_begin(f);
 	flow_join_list(pm, f, state);
 	fnat_flow_hash_reply(f);
 }
@@ -682,6 +685,7 @@ void fnat_port_take_away(struct fnat_flow *f)
 		fnat_clock_flow_ends(f, pm);
 		flow_leave_list(pm, f);
 		WRITE_ONCE(f->port_state, FNAT_PORT_NONE);
+		trace_fullnat_conn_end(f);
 		portmap_clear_port(pm, ntohs(f->lport));
 		pm->last_used = jiffies;
 	}

@@ -31,6 +31,7 @@ import threading
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import genetlink as nl
 from lib import observe
+from lib.trace import Events
 
 STOCK = '/usr/sbin/ipvsadm'     # as Debian has it, unpatched
 MODULE = '/sys/module/ip_vs_fullnat'
@@ -539,6 +540,34 @@ def test_kill_without_reset(t):
         until(lambda: observe.drops(t.lb), what='the packet is dropped')
         until(lambda: not observe.timeouts(t.lb), what='ip_vs has forgotten it')
     equal([packet for packet in capture.packets() if 'R' in packet.flags], [], 'RSTs')
+
+
+def test_tracepoints(t, family):
+    """Who tells an address from the LIP and port later: each connection is traced when it gets
+    them, and when it has them no longer."""
+    family.fullnat(t)
+    server = t.rs1.peer_server(8000, family=family.af)
+    t.lb.sysctl('net.ipv4.vs.fullnat_expire_rst', 0)
+    link, capture = link_to(t), t.rs1.capture()
+    with Events('ip_vs_fullnat') as events:
+        with held(t, family, 2) as socks:
+            own = {sock.getsockname()[:2] for sock in socks}
+            begun = events.lines()
+            equal(ended(link, service(family)), 2, 'ended')
+            lines = events.lines()
+    equal([name for name, _ in lines], ['fullnat_conn_begin'] * 2 + ['fullnat_conn_end'] * 2,
+          'events')
+    equal(lines[:2], begun, 'events before the end')
+    equal(sorted(map(str, lines[2:])), sorted(str(('fullnat_conn_end', fields))
+                                              for _, fields in begun), 'what ends has begun')
+    lips = {address_port(*packet.source) for packet in capture.packets() if packet.flags == 'S'}
+    fields = [fields for _, fields in begun]
+    equal({one['client'] for one in fields}, {address_port(*name) for name in own}, 'clients')
+    equal({one['lip'] for one in fields}, lips, 'LIPs and ports, as the real server has them')
+    equal({(one['vip'], one['rs'], one['protocol'], one['netns']) for one in fields},
+          {(address_port(family.vip, 8000), address_port(family.rs1, 8000), '6',
+            str(os.stat(f'/run/netns/{t.lb.name}').st_ino))}, 'what both have in common')
+    equal(sorted(server.clients), sorted(own), 'what the server saw')
 
 
 def drained(link):

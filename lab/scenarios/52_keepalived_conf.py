@@ -116,6 +116,34 @@ def test_rules_wrong(t):
         equal(saved(t), before, f'ipvsadm -S after {line}')
 
 
+def test_check_other_node(t):
+    """Another node's file and the number of its kernel's secret come on standard input, as ssh
+    would fetch them: what differs is said, also if only the secrets do."""
+    def differs(text):
+        done = rules(t, own, '--check', '-', stdin=text, check=False)
+        return done.rc, done.out.splitlines()
+
+    secret = t.lb.path('secret')
+    with open(secret, 'w', encoding='ascii') as file:
+        file.write('a secret of the cluster')
+    os.chmod(secret, 0o600)
+    own = RULES + f'--secret-file {secret}\n'
+    rules(t, own)
+    line = next(line for line in t.lb.proc_net('ip_vs_fullnat').splitlines()
+                if line.startswith('secret '))
+    number = line.split()[1]
+    same = f'{own}\n# secret in the kernel: {number}\n'
+    equal(differs(own), (0, []), 'the same file')
+    equal(differs(same), (0, []), 'the same file and secret')
+    code, said = differs(same.replace('-f 7 -6', '-f 8 -6'))
+    equal((code, said), (1, ['only here: -E -f 7 -6 --fullnat', 'only in -: -E -f 8 -6 --fullnat']),
+          'another mark')
+    for other in ('random', '0badcafe'):
+        code, said = differs(same.replace(number, other))
+        equal((code, len(said)), (1, 1), f'{other}: exit status and lines ({said})')
+        check(f'{number} here, {other} in -' in said[0], f'{other}: it says {said}')
+
+
 def test_check_node(t):
     """Every reason for which a node must not be master."""
     install()

@@ -51,6 +51,34 @@ class Calls:
         return read(os.path.join(TRACING, self.instance, 'trace')).split('<stack trace>')[1:]
 
 
+class Events:
+    """`with Events('ip_vs_fullnat') as events`: the tracepoints of a module, in an instance of
+    its own; events.lines() are the lines so far, each (name, {field: text})."""
+
+    def __init__(self, system):
+        self.instance = 'instances/lab_events'
+        self.switch = f'{self.instance}/events/{system}/enable'
+
+    def __enter__(self):
+        os.makedirs(os.path.join(TRACING, self.instance), exist_ok=True)
+        write(self.switch, '1')
+        return self
+
+    def __exit__(self, *_):
+        write(self.switch, '0')
+        os.rmdir(os.path.join(TRACING, self.instance))
+
+    def lines(self):
+        """What was traced."""
+        found = []
+        for line in read(os.path.join(TRACING, self.instance, 'trace')).splitlines():
+            if not line.startswith('#'):
+                # task, CPU and time come first
+                _, name, fields = line.split(': ', 2)
+                found.append((name, dict(word.split('=', 1) for word in fields.split())))
+        return found
+
+
 class Probes:
     """`with Probes(('tcp_rcv_established', 'inet_getname')) as probes`: kprobes and kretprobes of
     somebody else at these functions; probes.hits() of each."""
