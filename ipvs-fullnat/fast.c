@@ -197,7 +197,7 @@ static void count_request(struct fnat_flow *f)
 
 	if (packets < U16_MAX)
 		packets++;
-	if (packets >= FNAT_FAST_BATCH && fnat_seam_count_requests(f->cp, packets))
+	if (packets % FNAT_FAST_BATCH == 0 && fnat_seam_count_requests(f->cp, packets))
 		packets = 0;
 	WRITE_ONCE(n->fast_packets, packets);
 }

@@ -3,7 +3,7 @@
  * The first question to each packet that this host receives: can its destination be one of
  * ours? Some bits for each VIP:port and each local address that a namespace has had. They
  * are never taken back: what is gone only costs a look into the tables. The gate has those
- * of the addresses, or all of them once any address may be ours: it is asked first.
+ * of the addresses alone: it is asked first.
  */
 #ifndef FNAT_FILTER_H
 #define FNAT_FILTER_H
@@ -49,16 +49,10 @@ static inline void fnat_filter_add(struct fnat_filter *filter, u8 af,
 	set_bit(fnat_filter_bit(af, addr, port ? port : FNAT_FILTER_ALL), filter->seen);
 }
 
-/* A service of a mark, or a prefix of VIPs. Any context. */
-static inline void fnat_filter_open(struct fnat_filter *filter)
-{
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(filter->gate); i++)
-		WRITE_ONCE(filter->gate[i], ~0UL);
-}
-
-/* False: a received packet is certainly not ours, nor an ICMP error about one of ours. */
+/*
+ * False: a received packet is certainly not ours, nor an ICMP error about one of ours, but
+ * for services that have any address.
+ */
 static __always_inline bool fnat_filter_gate(const struct fnat_filter *filter, u8 af,
 					     const struct sk_buff *skb)
 {

@@ -65,7 +65,10 @@ static __always_inline unsigned int early_hook(struct fnat_net *fn, struct sk_bu
 	enum ip_conntrack_info ctinfo;
 
 	/* a rule may have said "notrack"; somebody's conntrack or template is not ours to change */
-	if (!fnat_filter_gate(&fn->filter, pf, skb) || nf_ct_get(skb, &ctinfo))
+	if (!fnat_filter_gate(&fn->filter, pf, skb) &&
+	    (likely(!skb->mark) || !READ_ONCE(fn->has_marks)))
+		return NF_ACCEPT;
+	if (nf_ct_get(skb, &ctinfo))
 		return NF_ACCEPT;
 	return early_packet(fn, skb, pf);
 }
@@ -149,7 +152,7 @@ static bool is_of_default_service(const struct fnat_net *fn, const struct sk_buf
 				  const struct fnat_tuple *t, unsigned int thoff)
 {
 	return READ_ONCE(fn->prefix_count) && t->protocol == IPPROTO_TCP &&
-	       fnat_service_default(fn, t->af, &t->daddr) &&
+	       fnat_service_default(fn, t->af, &t->daddr) && !fnat_seam_is_sloppy(fn) &&
 	       !may_begin_conn(skb, t->protocol, thoff) &&
 	       !fnat_seam_has_conn(fn, t->af, skb) && !has_socket(fn, skb, t->af);
 }
@@ -170,14 +173,16 @@ static unsigned int unknown_packet(struct fnat_net *fn, struct sk_buff *skb,
 		maybe_reset(fn, skb, t, thoff);
 		return fnat_drop(fn, skb, drop_no_conn);
 	}
+	laddr = fnat_laddr_find(fn, t->af, &t->daddr);
+	if (laddr && !fnat_laddr_owns(laddr, t->dport))
+		return NF_ACCEPT;	/* a port of the host's own */
+	if (laddr) {
+		maybe_reset(fn, skb, t, thoff);
+		return fnat_drop(fn, skb, drop_no_flow);
+	}
 	if (is_of_default_service(fn, skb, t, thoff)) {
 		maybe_reset(fn, skb, t, thoff);
 		return fnat_drop(fn, skb, drop_no_conn);
-	}
-	laddr = fnat_laddr_find(fn, t->af, &t->daddr);
-	if (laddr && fnat_laddr_owns(laddr, t->dport)) {
-		maybe_reset(fn, skb, t, thoff);
-		return fnat_drop(fn, skb, drop_no_flow);
 	}
 	return NF_ACCEPT;
 }
@@ -208,7 +213,7 @@ static noinline unsigned int local_in_packet(struct fnat_net *fn, struct sk_buff
  */
 static __always_inline unsigned int local_in_hook(struct fnat_net *fn, struct sk_buff *skb, u8 pf)
 {
-	if (!fnat_filter_gate(&fn->filter, pf, skb))
+	if (!fnat_filter_gate(&fn->filter, pf, skb) && likely(!data_race(fn->has_any_vip)))
 		return NF_ACCEPT;
 	return local_in_packet(fn, skb, pf);
 }

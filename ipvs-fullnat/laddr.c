@@ -451,6 +451,17 @@ static void laddr_gc(struct work_struct *work)
 	schedule_delayed_work(&fn->gc_work, FNAT_GC_INTERVAL);
 }
 
+/*
+ * There are too many port maps: look for idle ones within a second, and then once a second
+ * at most. Under RCU, in a namespace that does not go away: its exit waits for a grace period.
+ */
+void fnat_laddr_gc_soon(struct fnat_net *fn)
+{
+	if (!READ_ONCE(fn->exiting) &&
+	    time_after(READ_ONCE(fn->gc_work.timer.expires), jiffies + HZ))
+		mod_delayed_work(system_wq, &fn->gc_work, HZ);
+}
+
 void fnat_laddr_net_init(struct fnat_net *fn)
 {
 	INIT_DELAYED_WORK(&fn->gc_work, laddr_gc);

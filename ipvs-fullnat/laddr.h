@@ -75,6 +75,7 @@ struct fnat_pool *fnat_pool_detach(struct fnat_net *fn, struct fnat_pool __rcu *
 void fnat_pool_free(struct fnat_pool *pool);
 
 void fnat_laddr_set_secret(struct fnat_net *fn, struct fnat_secret *secret);
+void fnat_laddr_gc_soon(struct fnat_net *fn);
 void fnat_laddr_net_init(struct fnat_net *fn);
 void fnat_laddr_net_exit(struct fnat_net *fn);
 

@@ -549,13 +549,14 @@ int fnat_port_claim(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_f
  * scheduler's, and each RS would see only some of the addresses.
  *
  * Return: 0; -EADDRNOTAVAIL: no address of the pool is local here;
- * -EADDRINUSE: no port is left; -ENOSPC: there are too many port maps; -ENOMEM.
+ * -EADDRINUSE: no port is left; -ENOSPC: there are too many port maps, and
+ * FNAT_PORT_PROBES addresses had none for this real server; -ENOMEM.
  */
 int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flow *f,
 		    struct fnat_flow **recycled)
 {
+	unsigned int i, start, probes = FNAT_PORT_PROBES;
 	int err = -EADDRNOTAVAIL, one;
-	unsigned int i, start;
 
 	if (!pool || !pool->count)
 		return err;
@@ -568,10 +569,15 @@ int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flo
 		one = port_alloc_from(fn, laddr, f, recycled);
 		if (!one)
 			return 0;
+		/* the bound on port maps is that of all addresses */
+		if (one == -ENOSPC && !--probes)
+			break;
 		/* an address that might have had a port: not all are exhausted */
 		if (err != -ENOMEM && err != -ENOSPC)
 			err = one;
 	}
+	if (err == -ENOSPC)
+		fnat_laddr_gc_soon(fn);
 	return err;
 }
 

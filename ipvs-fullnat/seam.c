@@ -292,8 +292,8 @@ static int fullnat_done_conn(struct ip_vs_app *app, struct ip_vs_conn *cp)
 }
 
 /*
- * Is there a connection that ip_vs knows and we do not: a destination with
- * another forwarding method in a FULLNAT service.
+ * Is there a connection that ip_vs knows and we do not: a destination with another
+ * forwarding method in a FULLNAT service; or plain NAT's, whose client is this host.
  */
 bool fnat_seam_has_conn(const struct fnat_net *fn, u8 af, const struct sk_buff *skb)
 {
@@ -305,9 +305,17 @@ bool fnat_seam_has_conn(const struct fnat_net *fn, u8 af, const struct sk_buff *
 		return false;
 	cp = ip_vs_conn_in_get_proto(ipvs, af, skb, &iph);
 	if (!cp)
+		cp = ip_vs_conn_out_get_proto(ipvs, af, skb, &iph);
+	if (!cp)
 		return false;
 	__ip_vs_conn_put(cp);
 	return true;
+}
+
+/* Does ip_vs make connections of any packet of TCP? */
+bool fnat_seam_is_sloppy(const struct fnat_net *fn)
+{
+	return sysctl_sloppy_tcp(net_ipvs(fn->net));
 }
 
 void fnat_seam_fill_flow(struct fnat_flow *f, struct ip_vs_conn *cp)

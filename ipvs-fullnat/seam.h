@@ -27,6 +27,7 @@ struct fnat_service *fnat_seam_service(const struct fnat_net *fn, const struct i
 void fnat_seam_service_key(const struct ip_vs_service *svc, struct fnat_svc_key *key);
 bool fnat_seam_svc_key(const struct ip_vs_conn *cp, struct fnat_svc_key *key);
 const char *fnat_seam_state(const struct ip_vs_conn *cp, unsigned int *expires);
+bool fnat_seam_is_sloppy(const struct fnat_net *fn);
 bool fnat_seam_has_conn(const struct fnat_net *fn, u8 af, const struct sk_buff *skb);
 void fnat_seam_fill_flow(struct fnat_flow *f, struct ip_vs_conn *cp);
 struct net *fnat_seam_net(const struct ip_vs_conn *cp);

@@ -175,6 +175,22 @@ def test_default_entry_without_connection(t, family):
     equal(observe.drops(t.lb), {'drop_no_conn': len(flags)}, 'drops')
 
 
+def test_default_entry_local_client(t, family):
+    """A program of the LB itself has a connection to a VIP that is plain NAT. A default entry
+    for the VIP comes later: live connections go on as they are."""
+    service = family.service(8000)
+    t.lb.run(f'ipvsadm -A {service} -s rr')
+    t.lb.run(f'ipvsadm -a {service} -r {address_port(family.rs1, 8000)} -m')
+    t.rs1.peer_server(8000, family=family.af)
+    t.rs1.run(f'ip route add {family.vip} via {family.lb_inner}')
+    with t.lb.connect(family.vip, 8000, source=family.vip) as sock:
+        greeted(sock)
+        t.lb.run(f'ipvsadm -E --vips {family.vip}/{family.host_length} --fullnat')
+        for _ in range(5):
+            echo(sock)
+    equal(observe.drops(t.lb), {}, 'drops')
+
+
 def test_spoofed_syn(t):
     """SYNs with other numbers on a live connection, from who knows its tuple: it goes on."""
     t.fullnat(8000, servers=(RS1,))
