@@ -213,6 +213,7 @@ static noinline unsigned int local_in_packet(struct fnat_net *fn, struct sk_buff
  */
 static __always_inline unsigned int local_in_hook(struct fnat_net *fn, struct sk_buff *skb, u8 pf)
 {
+	/* data_race: set once; a volatile read costs an instruction more */
 	if (!fnat_filter_gate(&fn->filter, pf, skb) && likely(!data_race(fn->has_any_vip)))
 		return NF_ACCEPT;
 	return local_in_packet(fn, skb, pf);

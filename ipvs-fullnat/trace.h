@@ -37,39 +37,37 @@ static inline void fnat_trace_addr(void *to, u8 af, const union nf_inet_addr *ad
 #endif
 
 DECLARE_EVENT_CLASS(fullnat_conn,
-	TP_PROTO(const struct fnat_flow *f),
-	TP_ARGS(f),
-	TP_STRUCT__entry(
-		__field(u32, netns)
-		__field(u8, protocol)
-		__array(u8, client, sizeof(struct sockaddr_in6))
-		__array(u8, vip, sizeof(struct sockaddr_in6))
-		__array(u8, lip, sizeof(struct sockaddr_in6))
-		__array(u8, rs, sizeof(struct sockaddr_in6))
-	),
-	TP_fast_assign(
-		__entry->netns = fnat_seam_net(f->cp)->ns.inum;
-		__entry->protocol = f->protocol;
-		fnat_trace_addr(__entry->client, f->af, &f->caddr, f->cport);
-		fnat_trace_addr(__entry->vip, f->af, &f->vaddr, f->vport);
-		fnat_trace_addr(__entry->lip, f->af, &f->laddr, f->lport);
-		fnat_trace_addr(__entry->rs, f->af, &f->daddr, f->dport);
-	),
-	TP_printk("netns=%u protocol=%u client=%pISpc vip=%pISpc lip=%pISpc rs=%pISpc",
-		  __entry->netns, __entry->protocol, __entry->client, __entry->vip,
-		  __entry->lip, __entry->rs)
+		    TP_PROTO(const struct fnat_flow *f),
+		    TP_ARGS(f),
+		    TP_STRUCT__entry(__field(u32, netns)
+				     __field(u8, protocol)
+				     __array(u8, client, sizeof(struct sockaddr_in6))
+				     __array(u8, vip, sizeof(struct sockaddr_in6))
+				     __array(u8, lip, sizeof(struct sockaddr_in6))
+				     __array(u8, rs, sizeof(struct sockaddr_in6))
+		    ),
+		    TP_fast_assign(__entry->netns = fnat_seam_net(f->cp)->ns.inum;
+				   __entry->protocol = f->protocol;
+				   fnat_trace_addr(__entry->client, f->af, &f->caddr, f->cport);
+				   fnat_trace_addr(__entry->vip, f->af, &f->vaddr, f->vport);
+				   fnat_trace_addr(__entry->lip, f->af, &f->laddr, f->lport);
+				   fnat_trace_addr(__entry->rs, f->af, &f->daddr, f->dport);
+		    ),
+		    TP_printk("netns=%u protocol=%u client=%pISpc vip=%pISpc lip=%pISpc rs=%pISpc",
+			      __entry->netns, __entry->protocol, __entry->client, __entry->vip,
+			      __entry->lip, __entry->rs)
 );
 
 /* It has got its port, by a packet or by a record of another node. */
 DEFINE_EVENT(fullnat_conn, fullnat_conn_begin,
-	TP_PROTO(const struct fnat_flow *f),
-	TP_ARGS(f)
+	     TP_PROTO(const struct fnat_flow *f),
+	     TP_ARGS(f)
 );
 
 /* It has its port no longer: the next one with the same LIP and port may be another client's. */
 DEFINE_EVENT(fullnat_conn, fullnat_conn_end,
-	TP_PROTO(const struct fnat_flow *f),
-	TP_ARGS(f)
+	     TP_PROTO(const struct fnat_flow *f),
+	     TP_ARGS(f)
 );
 
 #endif
