@@ -25,10 +25,9 @@
 #include "fast.h"
 #include "ip.h"
 #include "net.h"
+#include "rewrite.h"
 #include "route.h"
 #include "seam.h"
-#include "tcp.h"
-#include "udp.h"
 
 /* Less than half of the least timeout that can be set anywhere, which is a second. */
 #define FNAT_FAST_TERM	(2 * HZ / 5)
@@ -177,15 +176,6 @@ static bool fits(const struct sk_buff *skb, const struct dst_entry *dst)
 	       (skb_is_gso(skb) && skb_gso_validate_network_len(skb, mtu));
 }
 
-static int rewrite(struct fnat_pkt *pkt)
-{
-	bool request = pkt->dir == FNAT_DIR_REQUEST;
-
-	if (pkt->flow->protocol == IPPROTO_UDP)
-		return request ? fnat_udp_request(pkt) : fnat_udp_reply(pkt);
-	return request ? fnat_tcp_request(pkt) : fnat_tcp_reply(pkt);
-}
-
 /*
  * ip_vs's own count of requests decides whether a connection is busy (drop_entry) and when
  * the sync daemon tells of it.
@@ -230,20 +220,14 @@ static struct neighbour *next_hop(const struct fnat_pkt *pkt, bool *skip_cache)
 static void send(struct fnat_pkt *pkt)
 {
 	struct sk_buff *skb = pkt->skb;
-	u8 af = pkt->flow->af;
 	bool skip_cache = false;
 	struct neighbour *neigh;
 
-	if (fnat_is_v6(af))
+	if (fnat_is_v6(pkt->flow->af))
 		ipv6_hdr(skb)->hop_limit--;
 	else
 		ip_hdr(skb)->ttl--;
-	fnat_ip_new_ident(skb, af, pkt->fn->net);
-	fnat_ip_set_len(skb, af);
-	skb_dst_drop(skb);
-	skb_dst_set_noref(skb, pkt->dst);
-	skb_orphan(skb);
-	skb_clear_tstamp(skb);
+	fnat_finish(pkt);
 	skb->dev = pkt->dst->dev;
 	neigh = next_hop(pkt, &skip_cache);
 	if (IS_ERR(neigh)) {
@@ -257,7 +241,7 @@ static void send(struct fnat_pkt *pkt)
 static void forward(struct fnat_pkt *pkt)
 {
 	unsigned int len = pkt->skb->len;
-	int err = rewrite(pkt);
+	int err = fnat_rewrite(pkt);
 
 	if (unlikely(err)) {
 		fnat_stat_inc_drop(pkt->fn, err);

@@ -456,20 +456,21 @@ static int portmap_mark(struct fnat_portmap *pm, u16 port)
 static int port_claim_in(struct fnat_net *fn, struct fnat_portmap *pm, struct fnat_flow *f,
 			 u16 port, enum fnat_port_state state)
 {
-	struct fnat_flow *holder = NULL;
+	struct fnat_flow *holder;
 	int err = 0;
 
 	spin_lock_bh(&pm->lock);
-	if (port_is_taken(pm, port))
-		holder = port_holder(pm, f, port);
-	if (pm->dead)
+	if (pm->dead) {
 		err = -EAGAIN;
-	else if (holder && may_replace(fn, pm, f, state, holder))
-		portmap_take_from(pm, holder);
-	else if (port_is_taken(pm, port))
-		err = -EADDRINUSE;
-	else
+	} else if (!port_is_taken(pm, port)) {
 		err = portmap_mark(pm, port);
+	} else {
+		holder = port_holder(pm, f, port);
+		if (holder && may_replace(fn, pm, f, state, holder))
+			portmap_take_from(pm, holder);
+		else
+			err = -EADDRINUSE;
+	}
 	if (!err)
 		flow_settle(pm, f, port, state);
 	spin_unlock_bh(&pm->lock);

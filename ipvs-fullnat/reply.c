@@ -9,11 +9,11 @@
 #include "fast.h"
 #include "net.h"
 #include "reset.h"
+#include "rewrite.h"
 #include "route.h"
 #include "seam.h"
 #include "sync.h"
 #include "tcp.h"
-#include "udp.h"
 #include "xmit.h"
 
 /* The way to the client, with a reference for the skb. False: dropped and counted. */
@@ -88,7 +88,7 @@ unsigned int fnat_reply(struct sk_buff *skb, struct fnat_flow *f, unsigned int t
 	if (!reply_route(&pkt))
 		goto drop;
 	steady = reply_is_steady(&pkt);
-	err = f->protocol == IPPROTO_TCP ? fnat_tcp_reply(&pkt) : fnat_udp_reply(&pkt);
+	err = fnat_rewrite(&pkt);
 	if (err) {
 		fnat_stat_inc_drop(pkt.fn, err);
 		goto drop;

@@ -13,6 +13,7 @@
 #include "laddr.h"
 #include "net.h"
 #include "reset.h"
+#include "rewrite.h"
 #include "route.h"
 #include "seam.h"
 #include "service.h"
@@ -249,7 +250,7 @@ unsigned int fnat_request(struct sk_buff *skb, struct ip_vs_conn *cp, unsigned i
 		fnat_seam_undo_time_wait(cp);
 	if (!request_route(&pkt))
 		goto drop;
-	err = pkt.flow->protocol == IPPROTO_TCP ? fnat_tcp_request(&pkt) : fnat_udp_request(&pkt);
+	err = fnat_rewrite(&pkt);
 	if (err) {
 		fnat_stat_inc_drop(pkt.fn, err);
 		goto drop;

@@ -15,6 +15,7 @@
 #include "compat.h"
 #include "ip.h"
 #include "net.h"
+#include "rewrite.h"
 #include "xmit.h"
 
 /* Is the checksum that is still to be computed that of our header, in its own field? */
@@ -110,21 +111,14 @@ void fnat_csum_begin(const struct fnat_pkt *pkt, unsigned int hdr_len, struct fn
 /* hdr_len is the new length of the transport header. */
 void fnat_csum_end(const struct fnat_pkt *pkt, unsigned int hdr_len, const struct fnat_csum *csum)
 {
-	const struct fnat_flow *f = pkt->flow;
 	struct sk_buff *skb = pkt->skb;
-	__sum16 *check = fnat_check_field(pkt);
-	unsigned int len = skb->len - pkt->thoff;
+	__wsum diff = 0;
 
-	if (skb->ip_summed == CHECKSUM_PARTIAL) {
-		*check = ~fnat_ip_magic(skb, f->af, len, f->protocol, 0);
+	if (skb->ip_summed == CHECKSUM_PARTIAL)
 		skb->csum_start = skb_transport_header(skb) - skb->head;
-		return;
-	}
-	if (f->protocol == IPPROTO_UDP && !*check)
-		return;		/* sent without a checksum */
-	csum_replace_by_diff(check, csum_sub(header_sum(pkt, hdr_len, len), csum->before));
-	if (f->protocol == IPPROTO_UDP && !*check)
-		*check = CSUM_MANGLED_0;
+	else
+		diff = csum_sub(header_sum(pkt, hdr_len, skb->len - pkt->thoff), csum->before);
+	fnat_csum_fix(pkt, diff);
 }
 
 /* What fnat_rewrite_addrs() adds to the sum of what a checksum covers. */
@@ -135,7 +129,7 @@ __wsum fnat_csum_addrs_diff(const struct fnat_pkt *pkt)
 	return pkt->dir == FNAT_DIR_REQUEST ? diff : ~diff;
 }
 
-/* After a change of headers by which that sum has grown by "diff", without new lengths. */
+/* After a change of headers by which that sum has grown by "diff". */
 void fnat_csum_fix(const struct fnat_pkt *pkt, __wsum diff)
 {
 	const struct fnat_flow *f = pkt->flow;
@@ -230,15 +224,9 @@ bool fnat_send(struct fnat_pkt *pkt, bool ipvs_done)
 	bool usual;
 	u32 mark;
 
-	fnat_ip_new_ident(skb, af, net);
-	fnat_ip_set_len(skb, af);
-	skb_dst_drop(skb);
-	skb_dst_set_noref(skb, pkt->dst);
+	fnat_finish(pkt);
 	skb->ipvs_property = ipvs_done;
 	ip_vs_notrack(skb);
-	skb_orphan(skb);
-	if (skb->dev)
-		skb_clear_tstamp(skb);
 	/* what is too big has been refused; now nobody shall send ICMP errors to a LIP */
 	skb->ignore_df = 1;
 	/* it came in fragments, and leaves in segments: both at once IPv6 cannot do */

@@ -18,7 +18,7 @@ import time
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import basics
-from lib.cluster import SYSCTLS
+from lib.cluster import start_daemons
 from lib.observe import drops
 from lib.traffic import echo, greeted
 
@@ -121,10 +121,7 @@ class Balancer:
                 run(f'ipvsadm -P {name} -z {LIPS[family].format(lips)}')
             for server in family.servers:
                 run(f'ipvsadm -a {service} -r {address_port(server, PORT)}')
-        for name, value in SYSCTLS.items():
-            self.host.sysctl(f'net.ipv4.vs.{name}', value)
-        for role in ('master', 'backup'):
-            run(f'ipvsadm --start-daemon {role} --mcast-interface core --syncid 9')
+        start_daemons(self.host, 'core')
 
     def announce(self):
         """From now on the router sends packets here."""

@@ -56,6 +56,12 @@ def least_share(began, count=40):
     return max(count - slow, count / 10) / count
 
 
+def wait_for_term():
+    """Nothing that was permitted before is fast after this."""
+    end = time.monotonic() + TERM
+    until(lambda: time.monotonic() > end, what='the term')
+
+
 def check_fast(t, sock, what):
     """Nearly all packets take the fast path."""
     began = time.monotonic()
@@ -279,8 +285,7 @@ def test_firewall(t):
         check_fast(t, sock, f'before the rule at {chain}')
         t.lb.nft(f'table ip block {{\nchain c {{\ntype filter hook {chain} priority filter\n'
                  f'ip {side} {CLIENT} counter drop\n}}\n}}')
-        began = time.monotonic()
-        until(lambda: time.monotonic() - began > TERM, what='the term')
+        wait_for_term()
         check_stands_still_anywhere(t, sock, chain)
         t.lb.run('nft delete table ip block')
         equal(read_until(sock, 7), b'blocked', 'when the rule is gone')
@@ -317,8 +322,7 @@ def test_rerouted(t, family):
     check_fast(t, sock, 'before')
     t.lb.nft(f'table inet steer {{\nchain c {{\ntype route hook output priority mangle\n'
              f'{family.nft} daddr {family.rs1} meta mark set 7\n}}\n}}')
-    began = time.monotonic()
-    until(lambda: time.monotonic() - began > TERM, what='the term')
+    wait_for_term()
     capture = t.rs2.capture()
     equal(use(t, sock)[0], 0, 'share of fast requests')
     seen = [packet for packet in capture.packets() if packet.dst == family.rs1]
@@ -333,8 +337,7 @@ def test_queued(t):
     check_fast(t, sock, 'before')
     t.lb.nft('table ip block {\nchain c {\ntype filter hook output priority filter\n'
              f'ip daddr {RS1} counter queue num 5\n}}\n}}')
-    began = time.monotonic()
-    until(lambda: time.monotonic() - began > TERM, what='the term')
+    wait_for_term()
     for _ in range(3):      # what is queued permits nothing
         check_stands_still_anywhere(t, sock, 'queued')
 

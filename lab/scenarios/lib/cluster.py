@@ -41,6 +41,15 @@ def unsolicited_advertisement(mac, address):
             + ip + ALL_NODES + body)
 
 
+def start_daemons(host, interface, **sysctls):
+    """The sync daemon, in both roles."""
+    host.run('ipvsadm -Ln')         # loads ip_vs, which has the sysctls
+    for name, value in {**SYSCTLS, **sysctls}.items():
+        host.sysctl(f'net.ipv4.vs.{name}', value)
+    for role in ('master', 'backup'):
+        host.run(f'ipvsadm --start-daemon {role} --mcast-interface {interface} --syncid 7')
+
+
 class Node:
     """One of the two machines. `number` is the last one of its own addresses."""
 
@@ -127,13 +136,9 @@ class Cluster:
         self.first.take()
 
     def start_daemons(self, **sysctls):
-        """The sync daemon, in both roles."""
+        """On both nodes."""
         for node in self.nodes:
-            node.host.run('ipvsadm -Ln')
-            for name, value in {**SYSCTLS, **sysctls}.items():
-                node.host.sysctl(f'net.ipv4.vs.{name}', value)
-            for role in ('master', 'backup'):
-                node.host.run(f'ipvsadm --start-daemon {role} --mcast-interface inner --syncid 7')
+            start_daemons(node.host, 'inner', **sysctls)
 
     def fullnat(self, port=8000, *, family=V4, ports='', **options):
         """The same FULLNAT service on both, with the floating LIP, which is declared also where
