@@ -12,6 +12,8 @@ when a node is gone, its LIPs come to the other one, which knows its connections
 daemon. docs/high-availability.md has what an operator does; this is the same.
 """
 import dataclasses
+import os
+import re
 import signal
 import threading
 import time
@@ -22,43 +24,34 @@ from lib.cluster import start_daemons
 from lib.observe import drops
 from lib.traffic import echo, greeted
 
-PORT = 8000
-STANDBY = 4711                              # no packet has this mark
+PORT = 80
+EXAMPLE = '/srv/fullnat/keepalived-conf/examples/active-active'
+LOADER = '/srv/fullnat/keepalived-conf/ipvs-fullnat-rules'
 BFD_MS = round(400 * basics.SCALE)          # five lost ones in a row: the node is gone
 DETECTION = 5 * BFD_MS / 1000
-ROUTER_AS = 65000
 CORE = {V4: '192.0.2.{}', V6: '2001:db8:a::{}'}
 LIPS = {V4: '10.9.{}.0/28', V6: 'fd09:{}::/124'}
+# The example is lb1's; on lb2 these are the other way round
+SWAPPED = [('192.0.2.1', '192.0.2.2'), ('2001:db8:a::1', '2001:db8:a::2'), ('65001', '65002'),
+           *((lips.format(1), lips.format(2)) for lips in LIPS.values())]
+SECRET = '/etc/ipvs-fullnat/secret'
 
-COMMON = '''
-log "{log}" all;
-router id 192.0.2.{number};
-protocol device {{ }}
-protocol bfd {{ interface "*" {{ interval {bfd} ms; multiplier 5; }}; }}
-template bgp peer {{
-  local as {own_as};
-  bfd on;
-  connect delay time 1; connect retry time 2; error wait time 1, 2;
-  graceful restart off; long lived graceful restart off;
-}}
-'''
-ROUTER = '''
-protocol kernel kernel{name} {{ merge paths on; {channel} {{ import none; export all; }}; }}
-'''
-SESSION = '''
-protocol bgp {name} from peer {{
-  local {own}; neighbor {other} as {other_as};
-  {channel} {{ import {take}; export {give}; }};
-}}
-'''
-ANNOUNCED = '''
-protocol static vip{name} {{ {channel}; route {vip}/{length} blackhole; }}
-protocol static lips{name} {{ {channel}; route {own} blackhole; route {other} blackhole; }}
-filter announce{name} {{
-  if net = {other} then {{ bgp_path.prepend({asn}); bgp_path.prepend({asn}); }}
-  accept;
-}}
-'''
+
+def example(name, host, number=1):
+    """A file of the example, as an operator would adapt it for lb1 or lb2. Returns its path."""
+    with open(f'{EXAMPLE}/{name}', encoding='ascii') as file:
+        text = file.read()
+    if number == 2:
+        other = {**dict(SWAPPED), **{second: first for first, second in SWAPPED}}
+        word = '|'.join(map(re.escape, other))
+        text = re.sub(rf'(?<![\w.:])({word})(?![\w.:/])', lambda found: other[found[0]], text)
+    for old, new in (('log syslog', f'log "{host.path("bird.log")}"'),
+                     ('interval 400 ms', f'interval {BFD_MS} ms'),
+                     (SECRET, host.path('secret'))):
+        text = text.replace(old, new)
+    with open(host.path(name), 'w', encoding='ascii') as file:
+        file.write(text)
+    return host.path(name)
 
 
 class Bird:
@@ -67,26 +60,14 @@ class Bird:
     def __init__(self, host, config):
         self.host = host
         self.socket = host.path('bird.ctl')
-        with open(host.path('bird.conf'), 'w', encoding='ascii') as file:
-            file.write(config)
         # in time for BFD also where the machine is busy
-        self.process = host.spawn(['chrt', '-f', '10', 'bird', '-f', '-c', host.path('bird.conf'),
+        self.process = host.spawn(['chrt', '-f', '10', 'bird', '-f', '-c', config,
                                    '-s', self.socket, '-P', host.path('bird.pid')])
         until(lambda: self.ask('show status'), what=f'bird of {host} is up')
 
     def ask(self, command):
         """What birdc says."""
         return self.host.run(['birdc', '-s', self.socket, command]).out
-
-
-def common(host, number, own_as):
-    """What all three configurations begin with."""
-    return COMMON.format(log=host.path('bird.log'), number=number, own_as=own_as, bfd=BFD_MS)
-
-
-def channel(family):
-    """What bird calls a family."""
-    return 'ipv4' if family is V4 else 'ipv6'
 
 
 class Balancer:
@@ -112,36 +93,27 @@ class Balancer:
         self.host.batch(lines)
 
     def _rules(self):
-        """The service with the LIPs of this node; those of the other node are only declared."""
+        """The example's rules, and services as keepalived would make them."""
+        with open(self.host.path('secret'), 'w', encoding='ascii') as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write('0123456789abcdef' * 4 + '\n')
         run = self.host.run
+        run([LOADER, '-f', example('rules', self.host, self.number), 'load'])
         for family in FAMILIES:
-            service, standby = family.service(PORT), family.fwmark(STANDBY)
-            for name, lips in ((service, self.number), (standby, 3 - self.number)):
-                run(f'ipvsadm -A {name} -s rr --fullnat')
-                run(f'ipvsadm -P {name} -z {LIPS[family].format(lips)}')
+            service = family.service(PORT)
+            run(f'ipvsadm -A {service} -s rr')
             for server in family.servers:
-                run(f'ipvsadm -a {service} -r {address_port(server, PORT)}')
+                run(f'ipvsadm -a {service} -r {address_port(server, PORT)} -m')
         start_daemons(self.host, 'core')
 
     def announce(self):
         """From now on the router sends packets here."""
-        asn = ROUTER_AS + self.number
-        config = common(self.host, self.number, asn)
-        for family in FAMILIES:
-            own, other = (LIPS[family].format(n) for n in (self.number, 3 - self.number))
-            words = {'name': family.name, 'channel': channel(family)}
-            config += ANNOUNCED.format(**words, vip=family.vip, length=family.host_length,
-                                       own=own, other=other, asn=asn)
-            config += SESSION.format(channel=channel(family), name='router' + family.name,
-                                     own=CORE[family].format(self.number),
-                                     other=CORE[family].format(254), other_as=ROUTER_AS,
-                                     take='none', give=f'filter announce{family.name}')
-        self.bird = Bird(self.host, config)
+        self.bird = Bird(self.host, example('bird.conf', self.host, self.number))
 
     def withdraw(self, what):
         """Announce them no longer: 'vip' or 'lips'."""
         for family in FAMILIES:
-            self.bird.ask(f'disable {what}{family.name}')
+            self.bird.ask(f'disable {what}{family.name[1]}')
 
     def power_off(self):
         """Everything that it knew is gone."""
@@ -165,7 +137,7 @@ class Pair:
         self._router_addresses()
         modprobe_toa()
         self.nodes = [Balancer(t, f'lb{number}', number) for number in (1, 2)]
-        self._router_bird()
+        Bird(self.router, example('router-bird.conf', self.router))
         for node in self.nodes:
             node.announce()
         self.wait_ways(2)
@@ -185,17 +157,6 @@ class Pair:
                             ('ipv4.fib_multipath_hash_policy', 1),
                             ('ipv6.fib_multipath_hash_policy', 1)):
             self.router.sysctl('net.' + name, value)
-
-    def _router_bird(self):
-        config = common(self.router, 254, ROUTER_AS)
-        for family in FAMILIES:
-            config += ROUTER.format(name=family.name, channel=channel(family))
-            for number in (1, 2):
-                config += SESSION.format(channel=channel(family), name=f'lb{number}{family.name}',
-                                         own=CORE[family].format(254),
-                                         other=CORE[family].format(number),
-                                         other_as=ROUTER_AS + number, take='all', give='none')
-        Bird(self.router, config)
 
     def ways(self, family, to):
         """The last numbers of the nodes that the router sends these packets to."""
