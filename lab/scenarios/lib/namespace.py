@@ -93,13 +93,13 @@ class Namespace:
         return os.path.join(self.directory, name)
 
     def wrap(self, command):
-        """The command as one to run from outside."""
-        argv = ['/bin/bash', '-c', command] if isinstance(command, str) else command
-        return ['ip', 'netns', 'exec', self.name, *argv]
+        """The command as one to run from outside, or that needs the /sys of this namespace."""
+        return ['ip', 'netns', 'exec', self.name, *basics.argv(command)]
 
     def run(self, command, *, check=True, **options):
         """Run a command to its end; see basics.run."""
-        result = basics.run(self.wrap(command), check=False, **options)
+        with self:
+            result = basics.run(command, check=False, **options)
         shown = command if isinstance(command, str) else ' '.join(command)
         result.command = f'{self.name}# {shown}'
         if check and result.rc:
@@ -108,8 +108,8 @@ class Namespace:
 
     def spawn(self, command, log=None, **options):
         """Start a command in the background; ends with the test. Returns a Popen."""
-        with open(log or self.path('spawn.log'), 'ab') as file:
-            return subprocess.Popen(self.wrap(command), stdin=subprocess.DEVNULL, stdout=file,
+        with open(log or self.path('spawn.log'), 'ab') as file, self:
+            return subprocess.Popen(basics.argv(command), stdin=subprocess.DEVNULL, stdout=file,
                                     stderr=file, start_new_session=True, **options)
 
     @staticmethod
