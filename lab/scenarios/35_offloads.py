@@ -158,8 +158,8 @@ def merge(t, *, by_list):
 
 def collect(t):
     """What is sent to the LB one by one waits there, so that it can be merged."""
-    t.lb.run('echo 200000000 > /sys/class/net/outer/gro_flush_timeout; '
-             'echo 1000 > /sys/class/net/outer/napi_defer_hard_irqs')
+    run(t.lb.wrap('echo 200000000 > /sys/class/net/outer/gro_flush_timeout; '
+                  'echo 1000 > /sys/class/net/outer/napi_defer_hard_irqs'))
 
 
 def test_lists_both_ways(t, family):

@@ -42,12 +42,16 @@ class CommandFailed(Failure):
                          f'{result.text.strip()[-2000:]}')
 
 
+def argv(command):
+    """A line for bash, or a list, as the list."""
+    return ['/bin/bash', '-c', command] if isinstance(command, str) else command
+
+
 def run(command, *, check=True, timeout=60, stdin='', **options):
     """Run a command (a line for bash, or a list) to its end. Unless `check` is
     false, a failure of the command is a failure of the scenario."""
-    argv = ['/bin/bash', '-c', command] if isinstance(command, str) else command
     shown = command if isinstance(command, str) else ' '.join(command)
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    with subprocess.Popen(argv(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True, errors='surrogateescape',
                           start_new_session=True, **options) as process:
         try:

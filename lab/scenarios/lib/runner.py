@@ -25,7 +25,7 @@ import traceback
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # pylint: disable=wrong-import-position
 import lib
-from lib import basics, checkers
+from lib import basics, checkers, namespace
 
 WORK = '/tmp/scenario'
 KEEP = '/lab/failed'
@@ -114,14 +114,14 @@ def end_children(pgid):
         os.killpg(pgid, signal.SIGKILL)
     except ProcessLookupError:
         pass
-    for name in sorted(os.listdir('/run/netns')):
-        pids = basics.run(['ip', 'netns', 'pids', name], check=False).out.split()
-        for pid in pids:
-            try:
-                os.kill(int(pid), signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        basics.run(['ip', 'netns', 'del', name], check=False)
+    names = sorted(os.listdir(namespace.RUN))
+    for pid in namespace.processes(names):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    for name in names:
+        namespace.delete(name)
 
 
 def wait(pid, seconds):
@@ -146,7 +146,6 @@ def complaints(said, expected):
 
 def run_one(function, directory):
     """(verdict, reason, details) of one scenario."""
-    os.makedirs('/run/netns', exist_ok=True)
     kmsg = Kmsg()
     receive, report = os.pipe()
     sys.stdout.flush()
@@ -253,6 +252,7 @@ def main():
     stem = os.path.basename(path).removesuffix('.py')
     if checkers.has_checkers():
         checkers.no_scan_unasked()
+    namespace.prepare()
     ran = 0
     for function in load(path):
         if not wanted(pattern, stem, function):

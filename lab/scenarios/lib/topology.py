@@ -150,22 +150,27 @@ class Topology:
         self._addresses()
 
     def _wire(self):
-        self.add_bridge('inner')
-        self.plug(self.lb, 'inner')
-        for server in self.servers:
-            self.plug(server)
-        self.lb.batch([f'link add outer type veth peer name eth0 netns {self.client}'])
+        self.switch.batch([*self._bridge('inner'), *self._plug(self.lb, 'inner', 'inner'),
+                           *self._plug(self.rs1, 'eth0', 'inner'),
+                           *self._plug(self.rs2, 'eth0', 'inner')])
+
+    @staticmethod
+    def _bridge(name):
+        return [f'link add {name} type bridge forward_delay 0', f'link set {name} up']
+
+    @staticmethod
+    def _plug(host, device, bridge):
+        port = f'{host}-{bridge}'[:15]
+        return [f'link add {port} type veth peer name {device} netns {host}',
+                f'link set {port} master {bridge} up']
 
     def add_bridge(self, name):
         """One more network for machines to be plugged in."""
-        self.switch.batch([f'link add {name} type bridge forward_delay 0',
-                           f'link set {name} up'])
+        self.switch.batch(self._bridge(name))
 
     def plug(self, host, device='eth0', bridge='inner'):
         """Connect a new interface of a machine to a bridge of the switch."""
-        port = f'{host}-{bridge}'[:15]
-        self.switch.batch([f'link add {port} type veth peer name {device} netns {host}',
-                           f'link set {port} master {bridge} up'])
+        self.switch.batch(self._plug(host, device, bridge))
 
     def client_addresses(self):
         """Of a client whose interface is new."""
@@ -178,12 +183,13 @@ class Topology:
             f'route add default via {LB_OUTER}', f'route add default via {LB_OUTER_V6}'])
 
     def _addresses(self):
-        self.client_addresses()
         self.lb.batch([
+            f'link add outer type veth peer name eth0 netns {self.client}',
             'link set lo up', 'link set outer up', 'link set inner up',
             f'addr add {LB_OUTER}/24 dev outer', f'addr add {VIP}/32 dev outer',
             f'addr add {LB_OUTER_V6}/64 dev outer nodad', f'addr add {VIP_V6}/128 dev outer nodad',
             f'addr add {LB_INNER}/24 dev inner', f'addr add {LB_INNER_V6}/64 dev inner nodad'])
+        self.client_addresses()
         for host, v4, v6 in ((self.rs1, RS1, RS1_V6), (self.rs2, RS2, RS2_V6)):
             host.batch(['link set lo up', 'link set eth0 up', f'addr add {v4}/24 dev eth0',
                         f'addr add {v6}/64 dev eth0 nodad'])
