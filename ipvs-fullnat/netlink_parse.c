@@ -50,7 +50,8 @@ const struct nla_policy fnat_opt_policy[FULLNAT_OPT_A_MAX + 1] = {
 /* The family's own address length; 0: a family that we do not forward. */
 unsigned int fnat_nl_addr_len(u16 af)
 {
-	if (af == AF_INET6 && IS_ENABLED(CONFIG_IP_VS_IPV6))
+	/* booted with ipv6.disable=1 the kernel has no tables to look an address up in */
+	if (af == AF_INET6 && IS_ENABLED(CONFIG_IP_VS_IPV6) && ipv6_mod_enabled())
 		return sizeof(struct in6_addr);
 	return af == AF_INET ? sizeof(struct in_addr) : 0;
 }
@@ -64,7 +65,9 @@ int fnat_nl_parse_family(const struct nlattr *nla, struct netlink_ext_ack *extac
 	*af = nla_get_u16(nla);
 	if (fnat_nl_addr_len(*af))
 		return 0;
-	if (*af == AF_INET6)
+	if (*af == AF_INET6 && IS_ENABLED(CONFIG_IP_VS_IPV6))
+		NL_SET_ERR_MSG_ATTR(extack, nla, "IPv6 is switched off (ipv6.disable=1 at boot)");
+	else if (*af == AF_INET6)
 		NL_SET_ERR_MSG_ATTR(extack, nla, "ip_vs of this kernel does not balance IPv6");
 	else
 		NL_SET_ERR_MSG_ATTR(extack, nla, "FULLNAT is for IPv4 and IPv6 only");

@@ -198,7 +198,7 @@ class Vm:
     has what the guest writes and so lets it boot again as it was."""
 
     def __init__(self, run, name, *, nics=(), memory=512, cpus=1, console=False, icount=False,
-                 systemd=False, disk=None):
+                 systemd=False, disk=None, words=()):
         self.owner = run
         self.name = name
         self.nics = nics
@@ -208,6 +208,7 @@ class Vm:
         self.icount = icount
         self.systemd = systemd
         self.disk = disk
+        self.words = list(words)    # for the kernel's command line
         self.directory = os.path.join(run.directory, name)
         self.console_path = os.path.join(run.directory, f'{name}.console')
         self.process = None
@@ -237,7 +238,8 @@ class Vm:
                   'out': (self.directory, False)}
         append = ['console=ttyS0', 'loglevel=6', 'oops=panic', 'panic_on_warn=1',
                   'panic=-1', 'softlockup_panic=1', 'watchdog_thresh=60', 'no_timer_check',
-                  'mitigations=off', 'rcupdate.rcu_cpu_stall_timeout=120', f'lab.name={self.name}']
+                  'mitigations=off', 'rcupdate.rcu_cpu_stall_timeout=120', f'lab.name={self.name}',
+                  *self.words]
         if self.with_console:
             append.append('lab.shell')
         if self.systemd:

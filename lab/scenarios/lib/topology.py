@@ -99,7 +99,8 @@ V4 = Family('v4', socket.AF_INET, CLIENT, CLIENT2, '198.51.100.77', '66.77.88.99
             '10.{}.0.', 24, 32, 20, (200, 254), 8)
 V6 = Family('v6', socket.AF_INET6, CLIENT_V6, CLIENT2_V6, '2001:db8:c::77', '66:77::88:99',
             LB_OUTER_V6, VIP_V6, 'fd0{}::', 64, 128, 40, (253, 254), 20)
-FAMILIES = (V4, V6)
+HAS_IPV6 = os.path.exists('/proc/net/if_inet6')     # not after a boot with ipv6.disable=1
+FAMILIES = (V4, V6) if HAS_IPV6 else (V4,)
 
 
 def address_port(address, port):
@@ -117,7 +118,12 @@ class Host(Namespace):
     def __init__(self, name, directory):
         super().__init__(name, directory)
         for key, value in QUIET.items():
-            self.sysctl(key, value)
+            if HAS_IPV6:
+                self.sysctl(key, value)
+
+    def addresses(self, lines):
+        """A batch; where IPv6 is switched off, without the lines that have addresses of it."""
+        self.batch([line for line in lines if HAS_IPV6 or ':' not in line])
 
     def nginx(self, ports=(80,), extra='', **options):
         """Start an nginx; see servers.Nginx."""
@@ -174,7 +180,7 @@ class Topology:
 
     def client_addresses(self):
         """Of a client whose interface is new."""
-        self.client.batch([
+        self.client.addresses([
             'link set lo up', 'link set eth0 up',
             f'addr add {CLIENT}/24 dev eth0', f'addr add {CLIENT2}/24 dev eth0',
             # of two IPv6 addresses alike the kernel prefers the one that came last
@@ -183,7 +189,7 @@ class Topology:
             f'route add default via {LB_OUTER}', f'route add default via {LB_OUTER_V6}'])
 
     def _addresses(self):
-        self.lb.batch([
+        self.lb.addresses([
             f'link add outer type veth peer name eth0 netns {self.client}',
             'link set lo up', 'link set outer up', 'link set inner up',
             f'addr add {LB_OUTER}/24 dev outer', f'addr add {VIP}/32 dev outer',
@@ -191,8 +197,8 @@ class Topology:
             f'addr add {LB_INNER}/24 dev inner', f'addr add {LB_INNER_V6}/64 dev inner nodad'])
         self.client_addresses()
         for host, v4, v6 in ((self.rs1, RS1, RS1_V6), (self.rs2, RS2, RS2_V6)):
-            host.batch(['link set lo up', 'link set eth0 up', f'addr add {v4}/24 dev eth0',
-                        f'addr add {v6}/64 dev eth0 nodad'])
+            host.addresses(['link set lo up', 'link set eth0 up', f'addr add {v4}/24 dev eth0',
+                            f'addr add {v6}/64 dev eth0 nodad'])
 
     def move_servers(self, family, bridge, router):
         """Give the real servers a bridge and a network, number 1, of their own, from where
