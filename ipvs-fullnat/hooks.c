@@ -73,7 +73,11 @@ static __always_inline unsigned int early_hook(struct fnat_net *fn, struct sk_bu
 	return early_packet(fn, skb, pf);
 }
 
-/* An error from the RS's side is ours; ip_vs itself looks after the client's. */
+/*
+ * Errors about flows are ours, from either side: INPUT's rules come after this, and
+ * "ct state related" knows neither of our connections. ip_vs, which would look after
+ * those of the client's side, never saw them behind a default-drop INPUT.
+ */
 static unsigned int local_in_icmp(struct fnat_net *fn, struct sk_buff *skb, u8 af)
 {
 	struct fnat_icmp_quote quote;
@@ -88,12 +92,10 @@ static unsigned int local_in_icmp(struct fnat_net *fn, struct sk_buff *skb, u8 a
 		return NF_ACCEPT;
 	if (dir == FNAT_DIR_REPLY)
 		return fnat_icmp_to_client(skb, f, &quote);
-	if (likely(!fnat_seam_misses_replies(f->cp)))
-		return NF_ACCEPT;
-	/* ip_vs would not ask us, and translate it as of plain NAT */
-	if (!fnat_flow_has_port(f))
-		return fnat_drop(fn, skb, drop_no_flow);
-	return fnat_icmp_to_rs(skb, fn, f);
+	if (likely(fnat_flow_has_port(f)))
+		return fnat_icmp_to_rs(skb, fn, f);
+	/* ip_vs asks us (which is a drop), but not here, where it translates it as of plain NAT */
+	return fnat_seam_misses_replies(f->cp) ? fnat_drop(fn, skb, drop_no_flow) : NF_ACCEPT;
 }
 
 /* ip_vs makes connections of SYNs and of datagrams. */

@@ -157,10 +157,7 @@ static bool prepare(struct fnat_pkt *pkt, const struct fnat_icmp_quote *quote)
 	return true;
 }
 
-/*
- * An error of the client's side. ip_vs has found the connection and counted
- * the packet.
- */
+/* An error of the client's side about a flow that has a port. */
 unsigned int fnat_icmp_to_rs(struct sk_buff *skb, struct fnat_net *fn, struct fnat_flow *f)
 {
 	struct fnat_pkt pkt = {

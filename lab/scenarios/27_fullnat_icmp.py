@@ -8,6 +8,7 @@ Seen failing, each with a copy of the module that was broken like this:
   less than 1280 told to an IPv6 client: least_mtu
   the quoted packet not translated: translated_*
   the checksum of errors not verified: translated_*_v4
+  errors of the client's side left to INPUT's rules: translated_to_rs_*, udp_quotes_*
   room for a TOA that is not due any more: translated_to_client_v4
   any quoted number believed, or the LB learns no MTU: translated_to_client_v6
   the quoted UDP checksum left as it is: udp_quotes_*; the server's port quoted: udp_quotes_v4
@@ -29,6 +30,23 @@ import pcap
 TOO_BIG = {V4: (socket.IPPROTO_ICMP, 3, 4), V6: (socket.IPPROTO_ICMPV6, 2, 0)}
 UNREACHABLE = {V4: (3, 3), V6: (1, 4)}          # port unreachable: type, code
 SMALL = {V4: 1200, V6: 1290}
+
+
+# Lets in requests and, as stateful rules do, what belongs to connections that conntrack knows
+WALL = '''table inet wall {{
+    chain in {{
+        type filter hook input priority filter; policy drop
+        ct state invalid drop
+        ct state established,related accept
+        icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
+        {nft} daddr {vip} meta l4proto {{ tcp, udp }} th dport {{ 5300, 8000 }} accept
+    }}
+}}'''
+
+
+def wall(t, family):
+    """A default-drop INPUT on the LB that admits the services and no ICMP error."""
+    t.lb.nft(WALL.format(nft=family.nft, vip=family.vip))
 
 
 def icmp_socket(host, family):
@@ -115,6 +133,7 @@ def send_errors(host, family, source, address, mtu, quoted):
 def greeted_connection(t, family):
     """A connection that rs1 has greeted, what the client's and the server's side captured."""
     family.fullnat(t)
+    wall(t, family)
     t.rs1.peer_server(8000, family=family.af)
     outer, inner = t.client.capture(), t.rs1.capture()
     sock = t.client.connect(family.vip, 8000)
@@ -231,6 +250,7 @@ def test_udp_quotes(t, family):
     """Errors about datagrams, of either side, quote the datagram as its sender has sent it,
     its checksum too."""
     udp_service(t, family, 5300, servers=(family.rs1,), server_port=5353)
+    wall(t, family)
     observe.real_wire(t)
     outer = t.client.capture()
     listening = icmp_socket(t.client, family), icmp_socket(t.rs1, family)
