@@ -13,7 +13,7 @@ import os
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
-from lib.traffic import Chain, echo
+from lib.traffic import Chain, echo, greeted, reset
 from lib.udp import UdpServer, ask_udp, udp_socket
 
 REDIRECTS = 'icmp[icmptype] == icmp-redirect or (icmp6 and ip6[40] == 137)'
@@ -235,3 +235,25 @@ def test_host_beside_lip(t, family):
         equal(answer, f'{own[0]} {own[1]}\nx'.encode(), f'answer of {host}')
     equal(observe.drops(t.lb), {}, 'drops')
     equal(chain.visits(family.vip, (8000,), 2), [1, 1], 'connections')
+
+
+def test_sorry_server(t, family):
+    """A server on the LB itself takes over when the real servers have weight 0: stock local
+    delivery, which shows it the client's own address. Then they are back."""
+    service = t.fullnat(8000, family=family, weights=(0, 0))
+    own = address_port(family.lb_inner, 8080)
+    t.lb.run(f'ipvsadm -a {service} -r {own} -m')
+    t.lb.peer_server(8080, family=family.af)
+    for _ in range(3):
+        with t.client.connect(family.vip, 8000) as sock:
+            greeted(sock)
+            echo(sock, os.urandom(100000))
+            reset(sock)
+    stats = t.lb.fullnat_stats()
+    equal((stats['conns'], observe.drops(t.lb)), (0, {}), 'connections of FULLNAT, drops')
+    t.lb.run(f'ipvsadm -e {service} -r {own} -m -w 0')
+    for server in family.servers:
+        t.lb.run(f'ipvsadm -e {service} -r {address_port(server, 8000)} -w 1')
+    chain = Chain(t, 8000, family=family)
+    equal(chain.visits(family.vip, (8000,), 4), [2, 2], 'connections')
+    chain.check()

@@ -4,6 +4,7 @@
 Not seen failing yet with a copy of the module that was broken on purpose.
 """
 import hashlib
+import os
 import random
 import socket
 import threading
@@ -240,6 +241,54 @@ def test_new_connections(t, family):
     for sock in old + new:
         says(sock, servers.end_of(sock), b'whose am I?')
     equal(cluster.second.stat('sync_refused_conflict'), 0, 'conflicts')
+
+
+def set_secret(host, secret):
+    """The cluster's secret, as a node has it."""
+    path = host.path('secret')
+    with open(path, 'w', encoding='ascii') as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(secret * 64 + '\n')
+    host.run(f'ipvsadm --secret-file {path}')
+
+
+def leave_time_waits(t, family, secrets):
+    """The first LB uses all of its 50 ports up: rs1 closes, and stays in TIME_WAIT. The second
+    one takes over, which was told nothing. Returns it, and how many SYNs were sent again since."""
+    cluster = Cluster(t)
+    # timestamps follow the clock, which is one: sequence numbers alone must tell new from old
+    t.client.sysctl('net.ipv4.tcp_timestamps', 0)
+    for node, secret in zip(cluster.nodes, secrets):
+        set_secret(node.host, secret)
+    cluster.fullnat(PORT, family=family, servers=(family.rs1,), ports='40000-40049')
+    servers = Servers(t.rs1, family)
+    for sock in connect(t, family, 50):
+        servers.end_of(sock).shutdown(socket.SHUT_RDWR)
+        equal(sock.recv(1), b'', 'after the FIN')
+        sock.close()
+    until(lambda: t.rs1.run('ss -Htan state time-wait').out.count('\n') == 50, what='TIME_WAITs')
+    cluster.fail_over()
+    before = observe.tcp_counters(t.client)['TCPSynRetrans']
+    return cluster.second, lambda: observe.tcp_counters(t.client)['TCPSynRetrans'] - before
+
+
+@each(FAMILIES)
+def test_one_secret(t, family):
+    """Nodes with the same secret number their connections alike: what the first one has left
+    behind at a real server is in nobody's way, each first SYN is answered."""
+    node, retried = leave_time_waits(t, family, ('5', '5'))
+    connect(t, family, 50)
+    equal((node.held(family), retried()), (50, 0), 'ports held, SYNs sent again')
+
+
+def test_two_secrets(t):
+    """With two of them it is, which shows that the above is the secret's work."""
+    _, retried = leave_time_waits(t, V4, ('5', '6'))
+    for _ in range(50):
+        connect(t, V4)
+        if retried():
+            return
+    raise Failure('every SYN was answered')
 
 
 @each(FAMILIES)

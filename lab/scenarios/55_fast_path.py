@@ -413,8 +413,8 @@ def test_odd_packets(t):
     equal(share[0], 0, 'share of fast requests with options')
     sock.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, b'')
     check_fast(t, sock, 'without')
-    before = fast(t)[0]
     sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)
+    before = fast(t)[0]         # an ACK that was due is among them, or has this TTL
     sock.sendall(b'far')
     until(lambda: observe.drops(t.lb).get('drop_ttl'), what='drop_ttl')
     equal(fast(t)[0], before, 'fast requests at their last hop')
@@ -436,8 +436,8 @@ def test_sync(t):
     check_fast(t, sock, 'with the daemon')
     full = dict(observe.timeouts(t.lb))['ESTABLISHED']
     until(lambda: echo(sock) or seconds_left(t.rs1), what='the backup knows it')
-    began = time.monotonic()
-    until(lambda: echo(sock) or time.monotonic() - began > 6, what='some seconds')
-    check(seconds_left(t.rs1) >= full - 4, f'left at the backup: {seconds_left(t.rs1)} s')
+    for _ in range(2):
+        until(lambda: seconds_left(t.rs1) <= full - 3, what='the timer at the backup runs')
+        until(lambda: echo(sock) or seconds_left(t.rs1) >= full - 1, what='it begins anew')
     t.rs1.run('ipvsadm --stop-daemon backup')
     t.lb.run('ipvsadm --stop-daemon master')
