@@ -96,18 +96,27 @@ static void set_reply_route(struct fnat_flow *f, struct dst_entry *dst)
 }
 
 /*
- * A reply has come through the slow path, from this device and by this route. The caller
- * holds a reference on it. A mark may choose the route, so it stays slow: the cache is for
- * one route. An IPv6 route is given a new cookie when its neighbours in the table change.
+ * A reply has come through the slow path, from this device. "new" is the route that it took,
+ * on which the caller holds a reference; NULL: that of fnat_fast_reply_route(). A mark may
+ * choose the route, so it stays slow: the cache is for one route. An IPv6 route is given a
+ * new cookie when its neighbours in the table change.
  */
-void fnat_fast_permit_reply(struct fnat_flow *f, struct dst_entry *dst, u32 mark, int iif)
+void fnat_fast_permit_reply(struct fnat_flow *f, struct dst_entry *new, u32 mark, int iif)
 {
-	if (mark || READ_ONCE(f->port_state) != FNAT_PORT_OPEN)
+	if (mark)
 		return;
-	if (READ_ONCE(f->reply_dst) != dst ||
-	    READ_ONCE(f->reply_cookie) != fnat_route_cookie(dst, f->af))
-		set_reply_route(f, dst);
-	permit(f, FNAT_DIR_REPLY, iif);
+	if (new)
+		set_reply_route(f, new);
+	if (READ_ONCE(f->port_state) == FNAT_PORT_OPEN)
+		permit(f, FNAT_DIR_REPLY, iif);
+}
+
+/* What a lookup would find, for a reply with this mark. NULL: look. No reference is taken. */
+struct dst_entry *fnat_fast_reply_route(const struct fnat_flow *f, u32 mark)
+{
+	struct dst_entry *dst = mark ? NULL : READ_ONCE(f->reply_dst);
+
+	return dst && fnat_route_is_fresh(dst, READ_ONCE(f->reply_cookie)) ? dst : NULL;
 }
 
 /* Nothing that only the slow path understands: options, extension headers, the last hop. */
@@ -157,13 +166,10 @@ static struct dst_entry *fresh_route(const struct fnat_pkt *pkt)
 	const struct fnat_flow *f = pkt->flow;
 	struct dst_entry *dst;
 
-	if (pkt->dir == FNAT_DIR_REQUEST) {
+	if (pkt->dir == FNAT_DIR_REQUEST)
 		dst = fnat_route_peek(&f->portmap->route);
-	} else {
-		dst = pkt->skb->mark ? NULL : READ_ONCE(f->reply_dst);
-		if (dst && !fnat_route_is_fresh(dst, READ_ONCE(f->reply_cookie)))
-			dst = NULL;
-	}
+	else
+		dst = fnat_fast_reply_route(f, pkt->skb->mark);
 	return dst && fnat_route_is_plain(dst, f->af) ? dst : NULL;
 }
 
@@ -223,10 +229,6 @@ static void send(struct fnat_pkt *pkt)
 	bool skip_cache = false;
 	struct neighbour *neigh;
 
-	if (fnat_is_v6(pkt->flow->af))
-		ipv6_hdr(skb)->hop_limit--;
-	else
-		ip_hdr(skb)->ttl--;
 	fnat_finish(pkt);
 	skb->dev = pkt->dst->dev;
 	neigh = next_hop(pkt, &skip_cache);
@@ -273,8 +275,8 @@ bool fnat_fast(struct fnat_net *fn, struct sk_buff *skb, struct fnat_flow *f, en
 		.thoff = thoff,
 	};
 
-	if (!READ_ONCE(fn->sysctl.fast_path) || !is_permitted(f, dir, skb->skb_iif) ||
-	    !skb_is_plain(skb) || !network_is_plain(skb, f->af, thoff) || !flow_is_plain(&pkt))
+	if (!is_permitted(f, dir, skb->skb_iif) || !skb_is_plain(skb) ||
+	    !network_is_plain(skb, f->af, thoff) || !flow_is_plain(&pkt))
 		return false;
 	if (skb_is_gso(skb) && skb_warn_if_lro(skb))
 		return false;

@@ -3,7 +3,7 @@
  * The first question to each packet that this host receives: can its destination be one of
  * ours? Some bits for each VIP:port and each local address that a namespace has had. They
  * are never taken back: what is gone only costs a look into the tables. The gate has those
- * of the addresses alone: it is asked first.
+ * of the addresses alone: it is asked first. So has "laddrs", of local addresses only.
  */
 #ifndef FNAT_FILTER_H
 #define FNAT_FILTER_H
@@ -22,6 +22,7 @@
 
 struct fnat_filter {
 	unsigned long gate[BITS_TO_LONGS(1 << FNAT_FILTER_BITS)];
+	unsigned long laddrs[BITS_TO_LONGS(1 << FNAT_FILTER_BITS)];
 	unsigned long seen[BITS_TO_LONGS(1 << FNAT_FILTER_BITS)];
 };
 
@@ -49,6 +50,22 @@ static inline void fnat_filter_add(struct fnat_filter *filter, u8 af,
 	set_bit(fnat_filter_bit(af, addr, port ? port : FNAT_FILTER_ALL), filter->seen);
 }
 
+/* The same of a local address. */
+static inline void fnat_filter_add_laddr(struct fnat_filter *filter, u8 af,
+					 const union nf_inet_addr *addr)
+{
+	set_bit(fnat_filter_bit(af, addr, FNAT_FILTER_SOME), filter->laddrs);
+	fnat_filter_add(filter, af, addr, 0);
+}
+
+static __always_inline u32 fnat_filter_daddr_bit(u8 af, const struct sk_buff *skb)
+{
+	const void *daddr = af == AF_INET6 ? (const void *)&ipv6_hdr(skb)->daddr :
+					     (const void *)&ip_hdr(skb)->daddr;
+
+	return fnat_filter_bit(af, daddr, FNAT_FILTER_SOME);
+}
+
 /*
  * False: a received packet is certainly not ours, nor an ICMP error about one of ours, but
  * for services that have any address.
@@ -56,10 +73,14 @@ static inline void fnat_filter_add(struct fnat_filter *filter, u8 af,
 static __always_inline bool fnat_filter_gate(const struct fnat_filter *filter, u8 af,
 					     const struct sk_buff *skb)
 {
-	const void *daddr = af == AF_INET6 ? (const void *)&ipv6_hdr(skb)->daddr :
-					     (const void *)&ip_hdr(skb)->daddr;
+	return test_bit(fnat_filter_daddr_bit(af, skb), filter->gate);
+}
 
-	return test_bit(fnat_filter_bit(af, daddr, FNAT_FILTER_SOME), filter->gate);
+/* False: it is certainly not addressed to a local address. */
+static __always_inline bool fnat_filter_to_laddr(const struct fnat_filter *filter, u8 af,
+						 const struct sk_buff *skb)
+{
+	return test_bit(fnat_filter_daddr_bit(af, skb), filter->laddrs);
 }
 
 /* The same of the destination's port, where the address was not enough. */

@@ -116,7 +116,7 @@ static u64 nh(u32 a, u32 b, unsigned int i)
 }
 
 /* It is computed for each packet, more than once: a third of what jhash takes. */
-static u32 tuple_hash(const struct net *net, const struct fnat_tuple *t)
+static __always_inline u32 tuple_hash(const struct net *net, const struct fnat_tuple *t)
 {
 	u32 ports = (__force u32)t->sport << 16 | (__force u32)t->dport;
 	u64 hash = nh(t->saddr.all[0], t->daddr.all[0], 0) +
@@ -154,35 +154,51 @@ static bool addr_equal(const union nf_inet_addr *a, const union nf_inet_addr *b,
 	return nf_inet_addr_cmp(a, b);
 }
 
-static bool flow_has_tuple(const struct fnat_flow *f, enum fnat_dir dir, const struct net *net,
-			   const struct fnat_tuple *t)
+/* Of a flow in whose packets of one direction these are source and destination. */
+static __always_inline bool flow_has_tuple(const struct fnat_flow *f, const struct net *net,
+					   const struct fnat_tuple *t,
+					   const union nf_inet_addr *saddr,
+					   const union nf_inet_addr *daddr,
+					   __be16 sport, __be16 dport)
 {
-	bool request = dir == FNAT_DIR_REQUEST;
-
-	return t->sport == (request ? f->cport : f->dport) &&
-	       t->dport == (request ? f->vport : f->lport) &&
+	return t->sport == sport && t->dport == dport &&
 	       t->af == f->af && t->protocol == f->protocol &&
-	       addr_equal(&t->saddr, request ? &f->caddr : &f->daddr, t->af) &&
-	       addr_equal(&t->daddr, request ? &f->vaddr : &f->laddr, t->af) &&
+	       addr_equal(&t->saddr, saddr, t->af) && addr_equal(&t->daddr, daddr, t->af) &&
 	       fnat_seam_is_of(f->cp, net);
+}
+
+static __always_inline bool request_has_tuple(const struct fnat_flow *f, const struct net *net,
+					      const struct fnat_tuple *t)
+{
+	return flow_has_tuple(f, net, t, &f->caddr, &f->vaddr, f->cport, f->vport);
+}
+
+static __always_inline bool reply_has_tuple(const struct fnat_flow *f, const struct net *net,
+					    const struct fnat_tuple *t)
+{
+	return flow_has_tuple(f, net, t, &f->daddr, &f->laddr, f->dport, f->lport);
 }
 
 static struct fnat_flow *node_flow(struct fnat_flow_node *n)
 {
-	return container_of(n, struct fnat_flow, node[n->dir]);
+	if (n->dir == FNAT_DIR_REQUEST)
+		return container_of(n, struct fnat_flow, node[FNAT_DIR_REQUEST]);
+	return container_of(n, struct fnat_flow, node[FNAT_DIR_REPLY]);
 }
 
-static struct fnat_flow *bucket_find(u32 hash, const struct net *net, const struct fnat_tuple *t,
-				     enum fnat_dir *dir)
+static __always_inline struct fnat_flow *
+bucket_find(u32 hash, const struct net *net, const struct fnat_tuple *t, enum fnat_dir *dir)
 {
 	struct fnat_flow_node *n;
 
 	hlist_for_each_entry_rcu(n, &flow_tab[hash], hnode,
 				 lockdep_is_held(bucket_lock(hash))) {
-		if (flow_has_tuple(node_flow(n), n->dir, net, t)) {
-			*dir = n->dir;
-			return node_flow(n);
-		}
+		struct fnat_flow *f = node_flow(n);
+
+		*dir = n->dir;
+		if (*dir == FNAT_DIR_REQUEST ? request_has_tuple(f, net, t) :
+					       reply_has_tuple(f, net, t))
+			return f;
 	}
 	return NULL;
 }

@@ -120,14 +120,15 @@ struct fnat_flow {
 	/* fast.c; where the packet came in that permits fast ones, by enum fnat_dir */
 	int iif[2];
 	struct ip_vs_conn *cp;		/* freed after the flow */
+	/* in the order in which a request has them, and then a reply */
 	union nf_inet_addr caddr;
 	union nf_inet_addr vaddr;
-	union nf_inet_addr laddr;
 	union nf_inet_addr daddr;
+	union nf_inet_addr laddr;
 	__be16 cport;
 	__be16 vport;
-	__be16 lport;
 	__be16 dport;
+	__be16 lport;
 	/* by how much the sum of addresses and ports grows on the way to the RS */
 	__wsum csum_diff;
 	u8 af;

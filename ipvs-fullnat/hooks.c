@@ -35,25 +35,54 @@ static inline bool may_have_port(const struct fnat_net *fn, const struct fnat_tu
 	       (mark && READ_ONCE(fn->has_marks));
 }
 
-static noinline unsigned int early_packet(struct fnat_net *fn, struct sk_buff *skb, u8 af)
+static void untrack_ours(const struct fnat_net *fn, struct sk_buff *skb, const struct fnat_flow *f,
+			 const struct fnat_tuple *t)
+{
+	if (f || fnat_service_match(fn, t->af, t->protocol, &t->daddr, t->dport, skb->mark))
+		nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
+}
+
+static noinline unsigned int early_error(struct fnat_net *fn, struct sk_buff *skb, u8 af)
 {
 	struct fnat_icmp_quote quote;
+	struct fnat_tuple t;
+	enum fnat_dir dir;
+
+	if (fnat_icmp_parse(skb, af, &quote, &t))
+		untrack_ours(fn, skb, fnat_flow_find(fn->net, &t, &dir), &t);
+	return NF_ACCEPT;
+}
+
+static __always_inline unsigned int early_packet(struct fnat_net *fn, struct sk_buff *skb, u8 af)
+{
 	struct fnat_tuple t;
 	struct fnat_flow *f;
 	unsigned int thoff;
 	enum fnat_dir dir;
-	bool error;
 
-	error = !fnat_ip_parse(skb, af, &t, &thoff);
-	if (error ? !fnat_icmp_parse(skb, af, &quote, &t) : !may_have_port(fn, &t, skb->mark))
+	if (!fnat_ip_parse(skb, af, &t, &thoff))
+		return early_error(fn, skb, af);
+	if (!may_have_port(fn, &t, skb->mark))
 		return NF_ACCEPT;
 	f = fnat_flow_find(fn->net, &t, &dir);
-	if (f && !error && fnat_fast(fn, skb, f, dir, thoff))
+	if (f && READ_ONCE(fn->sysctl.fast_path) && fnat_fast(fn, skb, f, dir, thoff))
 		return NF_STOLEN;
-	if (f || fnat_service_match(fn, t.af, t.protocol, &t.daddr, t.dport, skb->mark))
-		nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
+	untrack_ours(fn, skb, f, &t);
 	return NF_ACCEPT;
 }
+
+/* One of each family, like all that follow: the compiler knows whose headers they are. */
+static noinline unsigned int early_packet_v4(struct fnat_net *fn, struct sk_buff *skb)
+{
+	return early_packet(fn, skb, AF_INET);
+}
+
+#ifdef CONFIG_IP_VS_IPV6
+static noinline unsigned int early_packet_v6(struct fnat_net *fn, struct sk_buff *skb)
+{
+	return early_packet(fn, skb, AF_INET6);
+}
+#endif
 
 /*
  * Before conntrack: it sees only one side of each of our two connections,
@@ -70,7 +99,11 @@ static __always_inline unsigned int early_hook(struct fnat_net *fn, struct sk_bu
 		return NF_ACCEPT;
 	if (nf_ct_get(skb, &ctinfo))
 		return NF_ACCEPT;
-	return early_packet(fn, skb, pf);
+#ifdef CONFIG_IP_VS_IPV6
+	if (pf == NFPROTO_IPV6)
+		return early_packet_v6(fn, skb);
+#endif
+	return early_packet_v4(fn, skb);
 }
 
 /*
@@ -189,7 +222,8 @@ static unsigned int unknown_packet(struct fnat_net *fn, struct sk_buff *skb,
 	return NF_ACCEPT;
 }
 
-static noinline unsigned int local_in_packet(struct fnat_net *fn, struct sk_buff *skb, u8 af)
+static __always_inline unsigned int local_in_packet(struct fnat_net *fn, struct sk_buff *skb,
+						    u8 af)
 {
 	struct fnat_tuple t;
 	struct fnat_flow *f;
@@ -205,20 +239,73 @@ static noinline unsigned int local_in_packet(struct fnat_net *fn, struct sk_buff
 		return unknown_packet(fn, skb, &t, thoff);
 	if (dir == FNAT_DIR_REQUEST)
 		return request_of_flow(fn, skb, f, thoff);
-	return fnat_reply(skb, f, thoff);
+	return fnat_reply(fn, skb, f, thoff);
+}
+
+static noinline unsigned int local_in_packet_v4(struct fnat_net *fn, struct sk_buff *skb)
+{
+	return local_in_packet(fn, skb, AF_INET);
+}
+
+#ifdef CONFIG_IP_VS_IPV6
+static noinline unsigned int local_in_packet_v6(struct fnat_net *fn, struct sk_buff *skb)
+{
+	return local_in_packet(fn, skb, AF_INET6);
+}
+#endif
+
+/* The TCP header of a linear packet without extension headers, else NULL. */
+static __always_inline const struct tcphdr *plain_tcp_header(const struct sk_buff *skb, u8 pf)
+{
+	unsigned int off = skb_network_offset(skb);
+
+	if (pf == NFPROTO_IPV6)
+		off += sizeof(struct ipv6hdr);
+	else
+		off += ip_hdrlen(skb);
+	if (skb_headlen(skb) < off + sizeof(struct tcphdr))
+		return NULL;
+	return (const struct tcphdr *)(skb->data + off);
 }
 
 /*
- * Before the filter table: a reply of a live flow passes an INPUT policy that
- * drops by default. Fragments have been reassembled: by ip_local_deliver(), or
- * by nf_defrag_ipv6, which ip_vs switches on with its first IPv6 service.
+ * A packet for a VIP that neither begins nor resets a connection: ip_vs may have it first. If
+ * it does not take it, we see it once more: so a packet of a connection is looked up by ip_vs
+ * alone.
  */
-static __always_inline unsigned int local_in_hook(struct fnat_net *fn, struct sk_buff *skb, u8 pf)
+static __always_inline bool is_for_ip_vs(const struct fnat_net *fn, const struct sk_buff *skb,
+					 u8 pf)
+{
+	u8 protocol = pf == NFPROTO_IPV6 ? ipv6_hdr(skb)->nexthdr : ip_hdr(skb)->protocol;
+	const struct tcphdr *th;
+
+	if (fnat_filter_to_laddr(&fn->filter, pf, skb))
+		return false;
+	if (protocol != IPPROTO_TCP)
+		return protocol == IPPROTO_UDP;
+	th = plain_tcp_header(skb, pf);
+	return th && !th->syn && !th->rst && !fnat_seam_is_sloppy(fn);
+}
+
+/*
+ * Twice: before the filter table, so that a reply of a live flow passes an INPUT policy that
+ * drops by default; and late, after ip_vs, where next is the host's own stack. Fragments have
+ * been reassembled: by ip_local_deliver(), or by nf_defrag_ipv6, which ip_vs switches on with
+ * its first IPv6 service.
+ */
+static __always_inline unsigned int local_in_hook(struct fnat_net *fn, struct sk_buff *skb, u8 pf,
+						  bool late)
 {
 	/* data_race: set once; a volatile read costs an instruction more */
 	if (!fnat_filter_gate(&fn->filter, pf, skb) && likely(!data_race(fn->has_any_vip)))
 		return NF_ACCEPT;
-	return local_in_packet(fn, skb, pf);
+	if (!late && is_for_ip_vs(fn, skb, pf))
+		return NF_ACCEPT;
+#ifdef CONFIG_IP_VS_IPV6
+	if (pf == NFPROTO_IPV6)
+		return local_in_packet_v6(fn, skb);
+#endif
+	return local_in_packet_v4(fn, skb);
 }
 
 /* One of each family: some instructions less for packets that are not ours. */
@@ -230,7 +317,13 @@ static unsigned int early_hook_v4(void *fn, struct sk_buff *skb, const struct nf
 static unsigned int local_in_hook_v4(void *fn, struct sk_buff *skb,
 				     const struct nf_hook_state *state)
 {
-	return local_in_hook(fn, skb, NFPROTO_IPV4);
+	return local_in_hook(fn, skb, NFPROTO_IPV4, false);
+}
+
+static unsigned int late_in_hook_v4(void *fn, struct sk_buff *skb,
+				    const struct nf_hook_state *state)
+{
+	return local_in_hook(fn, skb, NFPROTO_IPV4, true);
 }
 
 #ifdef CONFIG_IP_VS_IPV6
@@ -242,9 +335,18 @@ static unsigned int early_hook_v6(void *fn, struct sk_buff *skb, const struct nf
 static unsigned int local_in_hook_v6(void *fn, struct sk_buff *skb,
 				     const struct nf_hook_state *state)
 {
-	return local_in_hook(fn, skb, NFPROTO_IPV6);
+	return local_in_hook(fn, skb, NFPROTO_IPV6, false);
+}
+
+static unsigned int late_in_hook_v6(void *fn, struct sk_buff *skb,
+				    const struct nf_hook_state *state)
+{
+	return local_in_hook(fn, skb, NFPROTO_IPV6, true);
 }
 #endif
+
+/* ip_vs is at NF_IP_PRI_NAT_SRC - 1; at the very end conntrack confirms */
+#define FNAT_PRI_LATE	(NF_IP_PRI_NAT_SRC + 1)
 
 #define FNAT_HOOK(_hook, _pf, _hooknum, _priority) \
 	{ .hook = _hook, .pf = _pf, .hooknum = _hooknum, .priority = _priority }
@@ -252,9 +354,11 @@ static unsigned int local_in_hook_v6(void *fn, struct sk_buff *skb,
 static const struct nf_hook_ops fnat_hook_ops[] = {
 	FNAT_HOOK(early_hook_v4, NFPROTO_IPV4, NF_INET_PRE_ROUTING, NF_IP_PRI_CONNTRACK - 1),
 	FNAT_HOOK(local_in_hook_v4, NFPROTO_IPV4, NF_INET_LOCAL_IN, NF_IP_PRI_FILTER - 1),
+	FNAT_HOOK(late_in_hook_v4, NFPROTO_IPV4, NF_INET_LOCAL_IN, FNAT_PRI_LATE),
 #ifdef CONFIG_IP_VS_IPV6
 	FNAT_HOOK(early_hook_v6, NFPROTO_IPV6, NF_INET_PRE_ROUTING, NF_IP6_PRI_CONNTRACK - 1),
 	FNAT_HOOK(local_in_hook_v6, NFPROTO_IPV6, NF_INET_LOCAL_IN, NF_IP6_PRI_FILTER - 1),
+	FNAT_HOOK(late_in_hook_v6, NFPROTO_IPV6, NF_INET_LOCAL_IN, FNAT_PRI_LATE),
 #endif
 };
 

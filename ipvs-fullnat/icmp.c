@@ -146,7 +146,7 @@ static bool prepare(struct fnat_pkt *pkt, const struct fnat_icmp_quote *quote)
 		fnat_stat_inc(pkt->fn, drop_no_route);
 		return false;
 	}
-	if (!fnat_decrease_ttl(pkt))
+	if (!fnat_may_hop(pkt))
 		return false;
 	if (skb_ensure_writable(skb, quote->transport + QUOTED_LEN) ||
 	    skb_cow_head(skb, LL_RESERVED_SPACE(pkt->dst->dev))) {

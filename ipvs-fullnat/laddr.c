@@ -172,7 +172,7 @@ static struct fnat_laddr *laddr_create(struct fnat_net *fn, u8 af,
 	laddr->addr = *addr;
 	laddr_set_secret(fn, laddr, rcu_dereference_protected(fn->secret,
 							      lockdep_is_held(&fn->lock)));
-	fnat_filter_add(&fn->filter, af, addr, 0);
+	fnat_filter_add_laddr(&fn->filter, af, addr);
 	spin_lock_init(&laddr->lock);
 	INIT_LIST_HEAD(&laddr->portmaps);
 	hlist_add_head_rcu(&laddr->hnode, &fn->laddr_hash[laddr_hash(af, addr)]);

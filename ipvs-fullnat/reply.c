@@ -16,18 +16,26 @@
 #include "tcp.h"
 #include "xmit.h"
 
-/* The way to the client, with a reference for the skb. False: dropped and counted. */
-static bool reply_route(struct fnat_pkt *pkt)
+/*
+ * The way to the client: the flow's; or a new one, with a reference that the caller must
+ * release. False: dropped and counted.
+ */
+static bool reply_route(struct fnat_pkt *pkt, struct dst_entry **new)
 {
 	struct fnat_flow *f = pkt->flow;
+	u32 mark = pkt->skb->mark;
 
-	pkt->dst = fnat_route_lookup(pkt->fn->net, f->af, &f->vaddr, &f->caddr, f->protocol,
-				     pkt->skb->mark);
+	pkt->dst = fnat_fast_reply_route(f, mark);
+	if (!pkt->dst) {
+		*new = fnat_route_lookup(pkt->fn->net, f->af, &f->vaddr, &f->caddr, f->protocol,
+					 mark);
+		pkt->dst = *new;
+	}
 	if (!pkt->dst) {
 		fnat_stat_inc(pkt->fn, drop_no_route);
 		return false;
 	}
-	return fnat_may_pass(pkt, 0);
+	return fnat_may_pass(pkt);
 }
 
 /* Can ip_vs's own state and timeout not change by this packet, nor need ours in place? */
@@ -35,19 +43,14 @@ static bool reply_is_steady(const struct fnat_pkt *pkt)
 {
 	const struct fnat_flow *f = pkt->flow;
 
-	if (f->idle_timeout)
-		return false;
-	if (f->protocol == IPPROTO_UDP)
-		return READ_ONCE(f->udp.stream);
-	return READ_ONCE(f->tcp.opened) && fnat_seam_state_is_steady(f->cp) &&
-	       fnat_tcp_is_plain(pkt);
+	return fnat_flow_is_steady(f) && (f->protocol == IPPROTO_UDP || fnat_tcp_is_plain(pkt));
 }
 
 /*
  * ip_vs sets the state and the timeout on the way out. Where that may change
  * the state, hold the connection across it and put our own timeout in place.
  */
-static void reply_send(struct fnat_pkt *pkt, bool steady)
+static void reply_send(struct fnat_pkt *pkt, struct dst_entry *new, bool steady)
 {
 	struct ip_vs_conn *cp = pkt->flow->cp;
 	bool missed = fnat_seam_misses_replies(cp);
@@ -59,22 +62,24 @@ static void reply_send(struct fnat_pkt *pkt, bool steady)
 	if (missed && held)
 		fnat_seam_reply_state(cp, pkt->skb, pkt->thoff);
 	if (fnat_send(pkt, false))
-		fnat_fast_permit_reply(pkt->flow, pkt->dst, mark, iif);
+		fnat_fast_permit_reply(pkt->flow, new, mark, iif);
 	if (!held)
 		return;
 	fnat_after_packet(pkt->fn, pkt->flow, cp);
 	fnat_seam_put_rearm(cp);
 }
 
-unsigned int fnat_reply(struct sk_buff *skb, struct fnat_flow *f, unsigned int thoff)
+unsigned int fnat_reply(struct fnat_net *fn, struct sk_buff *skb, struct fnat_flow *f,
+			unsigned int thoff)
 {
 	struct fnat_pkt pkt = {
 		.skb = skb,
-		.fn = fnat_net(fnat_seam_net(f->cp)),
+		.fn = fn,
 		.flow = f,
 		.dir = FNAT_DIR_REPLY,
 		.thoff = thoff,
 	};
+	struct dst_entry *new = NULL;
 	bool steady;
 	int err;
 
@@ -85,7 +90,7 @@ unsigned int fnat_reply(struct sk_buff *skb, struct fnat_flow *f, unsigned int t
 		kfree_skb(skb);
 		return NF_STOLEN;
 	}
-	if (!reply_route(&pkt))
+	if (!reply_route(&pkt, &new))
 		goto drop;
 	steady = reply_is_steady(&pkt);
 	err = fnat_rewrite(&pkt);
@@ -93,12 +98,12 @@ unsigned int fnat_reply(struct sk_buff *skb, struct fnat_flow *f, unsigned int t
 		fnat_stat_inc_drop(pkt.fn, err);
 		goto drop;
 	}
-	reply_send(&pkt, steady);
-	dst_release(pkt.dst);
+	reply_send(&pkt, new, steady);
+	dst_release(new);
 	return NF_STOLEN;
 
 drop:
-	dst_release(pkt.dst);
+	dst_release(new);
 	kfree_skb(skb);
 	return NF_STOLEN;
 }

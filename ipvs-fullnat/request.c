@@ -151,13 +151,10 @@ static struct fnat_flow *request_begins(struct fnat_pkt *pkt, struct ip_vs_conn 
 	return f;
 }
 
-/* The flow of the connection, made if need be. NULL: dropped and counted. */
-static struct fnat_flow *request_flow(struct fnat_pkt *pkt, struct ip_vs_conn *cp)
+/* The flow of the connection, made or made anew if need be. NULL: dropped and counted. */
+static struct fnat_flow *request_makes_flow(struct fnat_pkt *pkt, struct ip_vs_conn *cp)
 {
-	struct fnat_flow *f = fnat_seam_flow(cp), *recycled = NULL;
-
-	if (likely(f && !flow_is_lost(f) && !fnat_sync_is_news(f)))
-		return f;
+	struct fnat_flow *f, *recycled = NULL;
 
 	fnat_seam_lock(cp);
 	f = fnat_sync_update(pkt->fn, cp);
@@ -179,11 +176,21 @@ static bool request_of_ended(struct fnat_pkt *pkt, struct ip_vs_conn *cp)
 {
 	const struct fnat_flow *f = fnat_seam_flow(cp);
 
-	if (likely(!f || !fnat_flow_is_ended(f)) || fnat_tcp_is_syn(pkt))
+	if (!f || !fnat_flow_is_ended(f) || fnat_tcp_is_syn(pkt))
 		return false;
 	fnat_reset_ended(pkt->fn, pkt->skb, f, FNAT_DIR_REQUEST, pkt->thoff);
 	fnat_seam_expire_soon(cp);
 	return true;
+}
+
+/* NULL: the packet is to be dropped; counted. */
+static struct fnat_flow *request_flow(struct fnat_pkt *pkt, struct ip_vs_conn *cp)
+{
+	struct fnat_flow *f = fnat_seam_flow(cp);
+
+	if (likely(f && !flow_is_lost(f) && !fnat_sync_is_news(f)))
+		return f;
+	return request_of_ended(pkt, cp) ? NULL : request_makes_flow(pkt, cp);
 }
 
 /* The way to the RS. False: dropped and counted. */
@@ -201,8 +208,7 @@ static bool request_route(struct fnat_pkt *pkt)
 		fnat_stat_inc(pkt->fn, drop_bad_rs);
 		return false;
 	}
-	/* the client shall leave room for the TOA while one is being sent */
-	return fnat_may_pass(pkt, fnat_toa_is_due(f) ? fnat_toa_len(f) : 0);
+	return fnat_may_pass(pkt);
 }
 
 static enum fnat_port_state port_state(const struct fnat_flow *f, const struct ip_vs_conn *cp)
@@ -215,12 +221,29 @@ static enum fnat_port_state port_state(const struct fnat_flow *f, const struct i
 	return READ_ONCE(f->tcp.opened) ? FNAT_PORT_OPEN : FNAT_PORT_HALF_OPEN;
 }
 
+/*
+ * Is it open, for ip_vs, too, and shall ip_vs's own timeout hold? Then a packet that neither
+ * begins nor ends a connection changes nothing.
+ */
+bool fnat_flow_is_steady(const struct fnat_flow *f)
+{
+	if (f->idle_timeout)
+		return false;
+	if (f->protocol == IPPROTO_UDP)
+		return READ_ONCE(f->udp.stream);
+	return READ_ONCE(f->tcp.opened) && fnat_seam_state_is_steady(f->cp);
+}
+
 /* Also called after a reply. The skb is gone. */
 void fnat_after_packet(struct fnat_net *fn, struct fnat_flow *f, struct ip_vs_conn *cp)
 {
-	enum fnat_port_state state = port_state(f, cp);
+	enum fnat_port_state state;
 
 	fnat_sync_packet(fn, f);
+	if (likely(READ_ONCE(f->port_state) == FNAT_PORT_OPEN && fnat_flow_is_steady(f) &&
+		   !fnat_flow_is_ended(f)))
+		return;
+	state = port_state(f, cp);
 	if (unlikely(fnat_flow_is_ended(f))) {
 		fnat_seam_expire_soon(cp);
 		return;
@@ -229,11 +252,12 @@ void fnat_after_packet(struct fnat_net *fn, struct fnat_flow *f, struct ip_vs_co
 	fnat_seam_adjust_timeout(fn, cp, state, f->idle_timeout);
 }
 
-unsigned int fnat_request(struct sk_buff *skb, struct ip_vs_conn *cp, unsigned int thoff)
+unsigned int fnat_request(struct fnat_net *fn, struct sk_buff *skb, struct ip_vs_conn *cp,
+			  unsigned int thoff)
 {
 	struct fnat_pkt pkt = {
 		.skb = skb,
-		.fn = fnat_net(fnat_seam_net(cp)),
+		.fn = fn,
 		.dir = FNAT_DIR_REQUEST,
 		.thoff = thoff,
 	};
@@ -241,8 +265,6 @@ unsigned int fnat_request(struct sk_buff *skb, struct ip_vs_conn *cp, unsigned i
 
 	if (skb_warn_if_lro(skb))
 		return fnat_drop(pkt.fn, skb, drop_lro);
-	if (unlikely(request_of_ended(&pkt, cp)))
-		goto drop;
 	pkt.flow = request_flow(&pkt, cp);
 	if (!pkt.flow)
 		goto drop;

@@ -58,7 +58,9 @@ int fnat_prepare(struct fnat_pkt *pkt, unsigned int hdr_len, unsigned int grow)
 	struct sk_buff *skb = pkt->skb;
 	int err;
 
-	if (skb_ensure_writable(skb, pkt->thoff + hdr_len))
+	/* asked here, since most need no call */
+	if ((skb_headlen(skb) < pkt->thoff + hdr_len || skb_cloned(skb)) &&
+	    skb_ensure_writable(skb, pkt->thoff + hdr_len))
 		return FNAT_DROP(drop_nomem);
 	if (skb_cow_head(skb, LL_RESERVED_SPACE(pkt->dst->dev) + grow))
 		return FNAT_DROP(drop_nomem);
@@ -77,14 +79,6 @@ int fnat_prepare(struct fnat_pkt *pkt, unsigned int hdr_len, unsigned int grow)
 	skb_shinfo(skb)->gso_segs = 0;
 	fnat_ip_forget_fragments(skb, pkt->flow->af);
 	return 0;
-}
-
-/* Where the checksum of the transport header is. */
-__sum16 *fnat_check_field(const struct fnat_pkt *pkt)
-{
-	if (pkt->flow->protocol == IPPROTO_TCP)
-		return &tcp_hdr(pkt->skb)->check;
-	return &udp_hdr(pkt->skb)->check;
 }
 
 /* The sum of what we may change: transport header and pseudo header. */
@@ -121,89 +115,65 @@ void fnat_csum_end(const struct fnat_pkt *pkt, unsigned int hdr_len, const struc
 	fnat_csum_fix(pkt, diff);
 }
 
-/* What fnat_rewrite_addrs() adds to the sum of what a checksum covers. */
-__wsum fnat_csum_addrs_diff(const struct fnat_pkt *pkt)
+/* Is this not the last hop? Else false: the sender has been told; counted. */
+bool fnat_may_hop(const struct fnat_pkt *pkt)
 {
-	__wsum diff = pkt->flow->csum_diff;
-
-	return pkt->dir == FNAT_DIR_REQUEST ? diff : ~diff;
-}
-
-/* After a change of headers by which that sum has grown by "diff". */
-void fnat_csum_fix(const struct fnat_pkt *pkt, __wsum diff)
-{
-	const struct fnat_flow *f = pkt->flow;
-	struct sk_buff *skb = pkt->skb;
-	__sum16 *check = fnat_check_field(pkt);
-
-	if (skb->ip_summed == CHECKSUM_PARTIAL) {
-		*check = ~fnat_ip_magic(skb, f->af, skb->len - pkt->thoff, f->protocol, 0);
-		return;
-	}
-	if (f->protocol == IPPROTO_UDP && !*check)
-		return;		/* sent without a checksum */
-	csum_replace_by_diff(check, diff);
-	if (f->protocol == IPPROTO_UDP && !*check)
-		*check = CSUM_MANGLED_0;
-}
-
-/* The new addresses and ports; checksums are the caller's business. */
-void fnat_rewrite_addrs(const struct fnat_pkt *pkt)
-{
-	const struct fnat_flow *f = pkt->flow;
-	__be16 *ports = (__be16 *)skb_transport_header(pkt->skb);
-	void *iph = skb_network_header(pkt->skb);
-
-	if (pkt->dir == FNAT_DIR_REQUEST) {
-		fnat_ip_set_addrs(iph, f->af, &f->laddr, &f->daddr);
-		ports[0] = f->lport;
-		ports[1] = f->dport;
-	} else {
-		fnat_ip_set_addrs(iph, f->af, &f->vaddr, &f->caddr);
-		ports[0] = f->vport;
-		ports[1] = f->cport;
-	}
-}
-
-/* False: it was the last hop, and the sender has been told; counted. */
-bool fnat_decrease_ttl(const struct fnat_pkt *pkt)
-{
-	if (fnat_ip_decrease_ttl(pkt->skb, pkt->flow->af, pkt->fn->net))
+	if (likely(!fnat_ip_is_last_hop(pkt->skb, pkt->flow->af)))
 		return true;
+	fnat_ip_send_time_exceeded(pkt->skb, pkt->flow->af, pkt->fn->net);
 	fnat_stat_inc(pkt->fn, drop_ttl);
 	return false;
 }
 
-/* "spare" bytes less than the MTU, but never less than every path must carry. */
-static void tell_mtu(const struct fnat_pkt *pkt, unsigned int mtu, unsigned int spare)
+/*
+ * The client shall leave room for the TOA while one is being sent, but no sender less than
+ * what every path must carry.
+ */
+static void tell_mtu(const struct fnat_pkt *pkt, unsigned int mtu)
 {
-	u8 af = pkt->flow->af;
+	const struct fnat_flow *f = pkt->flow;
+	u8 af = f->af;
 	unsigned int least = fnat_is_v6(af) ? IPV6_MIN_MTU : IPV4_MIN_MTU;
+	unsigned int spare = 0;
 
-	if (pkt->dir == FNAT_DIR_REQUEST)
+	if (pkt->dir == FNAT_DIR_REQUEST) {
+		spare = fnat_toa_is_due(f) ? fnat_toa_len(f) : 0;
 		fnat_stat_inc(pkt->fn, icmp_toobig_client);
-	else
+	} else {
 		fnat_stat_inc(pkt->fn, icmp_toobig_rs);
+	}
 	fnat_ip_send_too_big(pkt->skb, af, pkt->fn->net, max(mtu - spare, least));
 }
 
 /**
  * fnat_may_pass - what a router checks before it forwards: MTU and TTL
  * @pkt: the packet, as it came, and its route
- * @spare: bytes by which the sender's packets shall stay below the path's MTU
  *
  * False: dropped and counted, and the sender has been told.
  */
-bool fnat_may_pass(const struct fnat_pkt *pkt, unsigned int spare)
+bool fnat_may_pass(const struct fnat_pkt *pkt)
 {
 	unsigned int mtu = dst_mtu(pkt->dst);
 
-	if (fnat_ip_too_big(pkt->skb, pkt->flow->af, mtu)) {
-		tell_mtu(pkt, mtu, spare);
+	if (unlikely(pkt->skb->len > mtu) && fnat_ip_too_big(pkt->skb, pkt->flow->af, mtu)) {
+		tell_mtu(pkt, mtu);
 		fnat_stat_inc(pkt->fn, drop_toobig);
 		return false;
 	}
-	return fnat_decrease_ttl(pkt);
+	return fnat_may_hop(pkt);
+}
+
+/* 1: through LOCAL_OUT's hooks. A constant family each, so that the compiler can choose. */
+static int local_out(const struct fnat_pkt *pkt)
+{
+	struct net_device *dev = pkt->dst->dev;
+	struct net *net = pkt->fn->net;
+	struct sk_buff *skb = pkt->skb;
+
+	if (fnat_is_v6(pkt->flow->af))
+		return nf_hook(NFPROTO_IPV6, NF_INET_LOCAL_OUT, net, NULL, skb, NULL, dev,
+			       dst_output);
+	return nf_hook(NFPROTO_IPV4, NF_INET_LOCAL_OUT, net, NULL, skb, NULL, dev, dst_output);
 }
 
 /**
@@ -218,9 +188,7 @@ bool fnat_may_pass(const struct fnat_pkt *pkt, unsigned int spare)
  */
 bool fnat_send(struct fnat_pkt *pkt, bool ipvs_done)
 {
-	struct net *net = pkt->fn->net;
 	struct sk_buff *skb = pkt->skb;
-	u8 af = pkt->flow->af;
 	bool usual;
 	u32 mark;
 
@@ -230,11 +198,11 @@ bool fnat_send(struct fnat_pkt *pkt, bool ipvs_done)
 	/* what is too big has been refused; now nobody shall send ICMP errors to a LIP */
 	skb->ignore_df = 1;
 	/* it came in fragments, and leaves in segments: both at once IPv6 cannot do */
-	if (fnat_is_v6(af) && skb_is_gso(skb))
+	if (fnat_is_v6(pkt->flow->af) && skb_is_gso(skb))
 		IP6CB(skb)->frag_max_size = 0;
 	mark = skb->mark;
-	if (nf_hook(af, NF_INET_LOCAL_OUT, net, NULL, skb, NULL, pkt->dst->dev, dst_output) != 1)
+	if (local_out(pkt) != 1)
 		return false;
 	usual = skb_dst(skb) == pkt->dst && skb->mark == mark;
-	return dst_output(net, NULL, skb) >= 0 && usual;
+	return dst_output(pkt->fn->net, NULL, skb) >= 0 && usual;
 }

@@ -13,13 +13,6 @@
 #include "ip.h"
 #include "route.h"
 
-/* A route in a cache. Written once, so a reader never sees half of two. */
-struct fnat_route_entry {
-	struct dst_entry *dst;		/* holds a reference */
-	u32 cookie;			/* for dst_check(); IPv6 */
-	struct rcu_head rcu;
-};
-
 static struct dst_entry *route_lookup_v4(struct net *net, const union nf_inet_addr *saddr,
 					 const union nf_inet_addr *daddr, u8 protocol, u32 mark)
 {
@@ -72,17 +65,6 @@ u32 fnat_route_cookie(const struct dst_entry *dst, u8 af)
 	return fnat_is_v6(af) ? rt6_get_cookie(container_of(dst, struct rt6_info, dst)) : 0;
 }
 
-/* Is it still what a lookup would find? Routes, devices and path MTUs change. */
-bool fnat_route_is_fresh(struct dst_entry *dst, u32 cookie)
-{
-	return !dst->obsolete || dst->ops->check(dst, cookie);
-}
-
-static bool entry_is_fresh(const struct fnat_route_entry *e)
-{
-	return fnat_route_is_fresh(e->dst, e->cookie);
-}
-
 static void entry_free(struct fnat_route_entry *e)
 {
 	dst_release(e->dst);
@@ -102,20 +84,13 @@ static void route_replace(struct fnat_route *route, struct fnat_route_entry *e)
 		call_rcu(&e->rcu, entry_free_rcu);
 }
 
-/*
- * The cached route, made anew if it is stale. Without a reference; NULL: none,
- * or no memory.
- */
-struct dst_entry *fnat_route_get(struct net *net, struct fnat_route *route, u8 af,
-				 const union nf_inet_addr *saddr,
-				 const union nf_inet_addr *daddr, u8 protocol)
+/* Puts a new route there, and returns it without a reference; NULL: none, or no memory. */
+struct dst_entry *fnat_route_renew(struct net *net, struct fnat_route *route, u8 af,
+				   const union nf_inet_addr *saddr,
+				   const union nf_inet_addr *daddr, u8 protocol)
 {
-	struct fnat_route_entry *e = rcu_dereference(route->entry);
+	struct fnat_route_entry *e = kmalloc(sizeof(*e), GFP_ATOMIC);
 
-	if (likely(e && entry_is_fresh(e)))
-		return e->dst;
-
-	e = kmalloc(sizeof(*e), GFP_ATOMIC);
 	if (!e)
 		return NULL;
 	e->dst = fnat_route_lookup(net, af, saddr, daddr, protocol, 0);
@@ -127,14 +102,6 @@ struct dst_entry *fnat_route_get(struct net *net, struct fnat_route *route, u8 a
 	e->cookie = fnat_route_cookie(e->dst, af);
 	route_replace(route, e);
 	return e->dst;
-}
-
-/* The cached route if it is fresh, without a reference; else NULL. */
-struct dst_entry *fnat_route_peek(const struct fnat_route *route)
-{
-	const struct fnat_route_entry *e = rcu_dereference(route->entry);
-
-	return e && entry_is_fresh(e) ? e->dst : NULL;
 }
 
 /* To a neighbour on a device, without tunnels, IPsec and the like on the way. */

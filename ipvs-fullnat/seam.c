@@ -194,7 +194,7 @@ static int fullnat_xmit(struct sk_buff *skb, struct ip_vs_conn *cp, struct ip_vs
 	}
 	if (unlikely(cp->af != cp->daf))
 		return fnat_drop(fn, skb, drop_bad_rs);
-	return fnat_request(skb, cp, iph->len);
+	return fnat_request(fn, skb, cp, iph->len);
 }
 
 /*

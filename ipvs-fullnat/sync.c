@@ -102,11 +102,6 @@ void fnat_sync_publish(struct fnat_flow *f)
 	WRITE_ONCE(f->record, rec.word[0]);
 }
 
-bool fnat_sync_is_news(const struct fnat_flow *f)
-{
-	return fnat_seam_record_hash(f->cp) != READ_ONCE(f->record);
-}
-
 /* Does nothing unless it is waiting. Any context. */
 void fnat_sync_forget(struct fnat_flow *f)
 {

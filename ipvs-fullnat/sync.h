@@ -13,6 +13,7 @@
 #include <linux/workqueue.h>
 
 #include "flow.h"
+#include "seam.h"
 
 struct fnat_net;
 struct ip_vs_conn;
@@ -62,7 +63,10 @@ struct fnat_sync {
 void fnat_sync_publish(struct fnat_flow *f);
 
 /* Has somebody else written the connection's record? */
-bool fnat_sync_is_news(const struct fnat_flow *f);
+static inline bool fnat_sync_is_news(const struct fnat_flow *f)
+{
+	return fnat_seam_record_hash(f->cp) != READ_ONCE(f->record);
+}
 
 void fnat_sync_expect(struct fnat_net *fn, struct ip_vs_conn *cp);
 struct fnat_flow *fnat_sync_update(struct fnat_net *fn, struct ip_vs_conn *cp);

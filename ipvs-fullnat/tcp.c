@@ -18,6 +18,7 @@
 #include "clock.h"
 #include "ip.h"
 #include "net.h"
+#include "rewrite.h"
 #include "seam.h"
 #include "sync.h"
 #include "tcp.h"

@@ -8,6 +8,7 @@
 #include <linux/udp.h>
 
 #include "net.h"
+#include "rewrite.h"
 #include "sync.h"
 #include "udp.h"
 

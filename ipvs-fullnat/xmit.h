@@ -38,15 +38,18 @@ struct fnat_pkt {
 #define fnat_stat_inc_drop(fn, err)	this_cpu_inc((fn)->stats->value[FNAT_DROP_STAT(err)])
 
 /* request.c: C:cp -> VIP:vp becomes LIP:lp -> RS:rp. */
-unsigned int fnat_request(struct sk_buff *skb, struct ip_vs_conn *cp, unsigned int thoff);
+unsigned int fnat_request(struct fnat_net *fn, struct sk_buff *skb, struct ip_vs_conn *cp,
+			  unsigned int thoff);
 
 void fnat_flow_set_options(struct fnat_flow *f, const struct fnat_service *svc);
+bool fnat_flow_is_steady(const struct fnat_flow *f);
 void fnat_after_packet(struct fnat_net *fn, struct fnat_flow *f, struct ip_vs_conn *cp);
 
 /* reply.c: RS:rp -> LIP:lp becomes VIP:vp -> C:cp. */
-unsigned int fnat_reply(struct sk_buff *skb, struct fnat_flow *f, unsigned int thoff);
+unsigned int fnat_reply(struct fnat_net *fn, struct sk_buff *skb, struct fnat_flow *f,
+			unsigned int thoff);
 
-/* rewrite.c: addresses, ports and checksums, for both directions. */
+/* rewrite.c: headers and checksums, for both directions; see also rewrite.h. */
 struct fnat_csum {
 	__wsum before;
 	unsigned int len;		/* of transport header and payload */
@@ -55,12 +58,8 @@ struct fnat_csum {
 int fnat_prepare(struct fnat_pkt *pkt, unsigned int hdr_len, unsigned int grow);
 void fnat_csum_begin(const struct fnat_pkt *pkt, unsigned int hdr_len, struct fnat_csum *csum);
 void fnat_csum_end(const struct fnat_pkt *pkt, unsigned int hdr_len, const struct fnat_csum *csum);
-void fnat_csum_fix(const struct fnat_pkt *pkt, __wsum diff);
-__wsum fnat_csum_addrs_diff(const struct fnat_pkt *pkt);
-void fnat_rewrite_addrs(const struct fnat_pkt *pkt);
-__sum16 *fnat_check_field(const struct fnat_pkt *pkt);
-bool fnat_decrease_ttl(const struct fnat_pkt *pkt);
-bool fnat_may_pass(const struct fnat_pkt *pkt, unsigned int spare);
+bool fnat_may_hop(const struct fnat_pkt *pkt);
+bool fnat_may_pass(const struct fnat_pkt *pkt);
 bool fnat_send(struct fnat_pkt *pkt, bool ipvs_done);
 
 #endif
