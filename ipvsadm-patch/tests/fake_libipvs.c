@@ -14,7 +14,7 @@
 
 #include "libipvs/fullnat.h"
 
-#define MAX 64
+#define MAX 128
 #define MAX_LADDRS 1024
 #define MAX_CONNS 8
 
@@ -225,6 +225,9 @@ static int fill_dest(ipvs_dest_entry_t *e, ipvs_dest_t *d)
 	e->weight = d->weight;
 	e->u_threshold = d->u_threshold;
 	e->l_threshold = d->l_threshold;
+	e->tun_type = d->tun_type;
+	e->tun_port = d->tun_port;
+	e->tun_flags = d->tun_flags;
 	return 0;
 }
 
@@ -307,7 +310,7 @@ ipvs_service_entry_t *ipvs_get_service(__u32 fwmark, __u16 af, __u16 protocol,
 
 int ipvs_cmp_services(ipvs_service_entry_t *s1, ipvs_service_entry_t *s2)
 {
-	int r = s1->fwmark - s2->fwmark;
+	int r = s1->fwmark < s2->fwmark ? -1 : s1->fwmark > s2->fwmark;
 
 	r = r ? r : s1->af - s2->af;
 	r = r ? r : s1->protocol - s2->protocol;
@@ -560,16 +563,19 @@ int ipvs_fullnat_add_laddr(const ipvs_fullnat_laddr_t *laddr)
 	if (!l.port_max)
 		l.port_max = FULLNAT_PORT_MAX_DEFAULT;
 	for (;; next(&l.addr, l.af)) {
-		for (i = 0; i < st.nladdr; i++)
-			if (same_key(&st.laddr[i].key, &l.key) &&
-			    st.laddr[i].af == l.af &&
-			    !memcmp(&st.laddr[i].addr, &l.addr, sizeof(l.addr)))
-				break;
-		if (i < st.nladdr && (st.laddr[i].port_min != l.port_min ||
-				      st.laddr[i].port_max != l.port_max))
-			return refuse(EEXIST,
-				      "the local address is already declared with other ports: remove it from every pool first");
-		if (i == st.nladdr) {
+		int is_there = 0;
+
+		for (i = 0; i < st.nladdr; i++) {
+			if (st.laddr[i].af != l.af ||
+			    memcmp(&st.laddr[i].addr, &l.addr, sizeof(l.addr)))
+				continue;
+			if (st.laddr[i].port_min != l.port_min ||
+			    st.laddr[i].port_max != l.port_max)
+				return refuse(EEXIST,
+					      "the local address is already declared with other ports: remove it from every pool first");
+			is_there |= same_key(&st.laddr[i].key, &l.key);
+		}
+		if (!is_there) {
 			if (st.nladdr == MAX_LADDRS)
 				return refuse(ENOMEM, NULL);
 			st.laddr[st.nladdr++] = l;

@@ -39,6 +39,7 @@ offers -A -t 10.9.0.1:80 -s f = fo fullnat
 offers -E -t 10.9.0.1:80 --t = --toa --timestamps
 offers -E -t 10.9.0.1:80 --toa 25 = 253 254
 offers -Lc --c = --client
+offers -S '' = -n
 offers -Q -t 10.9.0.1:80 -F '' =
 
 # An option that the tool does not know is "unknown option" for popt

@@ -196,9 +196,12 @@ def _never_master(c):
 
 
 def _repair(c, command):
-    """lb1 is repaired, and master at once: there is no other."""
+    """lb1 is repaired, and master at once: there is no other. A module that has come this late
+    has its settings too."""
     c.lb1.run(f'{command}; systemctl reset-failed; systemctl start keepalived')
     c.await_master(c.lb1)
+    equal(c.lb1.run('sysctl -n net.ipv4.vs.sync_refresh_period').out.strip(), '10',
+          'sync_refresh_period')
     c.ask_all()
     c.no_leak()
 

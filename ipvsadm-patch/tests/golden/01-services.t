@@ -101,3 +101,20 @@ $ ipvsadm -Sn
 $ ipvsadm -P -z 10.9.1.2
 $ ipvsadm -C
 $ ipvsadm -Sn
+# marks are not negative
+$ ipvsadm -C
+$ ipvsadm -A -f 4294967295 -s rr
+$ ipvsadm -A -f 2147483648 -6 -s rr
+$ ipvsadm -A -f 5 -s rr
+$ ipvsadm -Sn
+-A -f 5 -s rr
+-A -f 2147483648 -6 -s rr
+-A -f 4294967295 -s rr
+$ ipvsadm -Ln
+IP Virtual Server version 1.2.1 (size=4096)
+Prot LocalAddress:Port Scheduler Flags
+  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn
+FWM  5 rr
+FWM  2147483648 IPv6 rr
+FWM  4294967295 rr
+$ ipvsadm -C

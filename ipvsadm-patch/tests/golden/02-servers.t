@@ -115,3 +115,31 @@ $ ipvsadm -A -f 7 --fullnat
 $ ipvsadm -E -f 7 -o
 One-Packet Scheduling is not possible for FULLNAT virtual services
 [2]
+# what real servers are limited to is saved
+$ ipvsadm -A -t 10.9.0.7:80 -s rr --fullnat
+$ ipvsadm -a -t 10.9.0.7:80 -r 10.9.2.1:80 -x 4294967295
+illegal u_threshold specified
+[2]
+$ ipvsadm -a -t 10.9.0.7:80 -r 10.9.2.1:80 -x 100 -y 90
+$ ipvsadm -a -t 10.9.0.7:80 -r 10.9.2.2:80 -m -x 100
+$ ipvsadm -A -t 10.9.0.8:80 -s rr
+$ ipvsadm -a -t 10.9.0.8:80 -r 10.9.2.1:80 -i --tun-type gre --tun-csum -x 7 -y 6
+$ ipvsadm -Sn
+-P -z 10.9.1.1
+-A -t 10.9.0.1:80 -s rr --fullnat
+-a -t 10.9.0.1:80 -r 10.9.2.1:8080 -b -w 1
+-a -t 10.9.0.1:80 -r 10.9.2.2:8080 -b -w 9
+-a -t 10.9.0.1:80 -r 10.9.2.3:8080 -b -w 4
+-a -t 10.9.0.1:80 -r 10.9.2.4:8080 -m -w 1
+-a -t 10.9.0.1:80 -r 10.9.2.5:80 -b -w 2
+-a -t 10.9.0.1:80 -r 10.9.2.7:80 -b -w 1
+-A -t 10.9.0.2:80 -s sh -b sh-port
+-a -t 10.9.0.2:80 -r 10.9.2.1:80 -g -w 1
+-a -t 10.9.0.2:80 -r 10.9.2.2:8080 -b -w 1
+-A -t 10.9.0.7:80 -s rr --fullnat
+-a -t 10.9.0.7:80 -r 10.9.2.1:80 -b -w 1 -x 100 -y 90
+-a -t 10.9.0.7:80 -r 10.9.2.2:80 -m -w 1 -x 100
+-A -t 10.9.0.8:80 -s rr
+-a -t 10.9.0.8:80 -r 10.9.2.1:80 -i -w 1 --tun-type gre --tun-csum -x 7 -y 6
+-A -u 10.9.0.3:53 -s wlc -o
+-A -f 7 -s wlc --fullnat

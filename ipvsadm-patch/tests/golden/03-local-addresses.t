@@ -102,6 +102,25 @@ default              0
                               10.9.1.19            0          0          20000-29999 0          0          local
 10.9.0.3:80          1        
                               10.9.1.1             0          0          1025-65535  0          0          local
+# in the pool of another service it has the same ports
+$ ipvsadm -P -t 10.9.0.3:80 -z 10.9.1.16:30000-39999
+.*with other ports.* (re)
+[255]
+$ ipvsadm -P -t 10.9.0.3:80 -z 10.9.1.16
+.*with other ports.* (re)
+[255]
+$ ipvsadm -P -t 10.9.0.3:80 -z 10.9.1.15-10.9.1.16:30000-39999
+.*with other ports.* (re)
+[255]
+$ ipvsadm -R
+< -P -t 10.9.0.3:80 -z 10.9.1.19:20000-29999
+< -P -z 10.9.1.19:20000-30000
+.*with other ports.* (re)
+ipvsadm: line 2 of the rules is refused, and so nothing of them is applied: -P -z 10.9.1.19:20000-30000
+[255]
+$ ipvsadm -P -t 10.9.0.3:80 -z 10.9.1.19:20000-29999
+Note: IPVS does not have the service -t 10.9.0.3:80 now
+$ ipvsadm -Q -t 10.9.0.3:80 -z 10.9.1.19
 # as Alibaba's and DPVS's scripts say it
 $ ipvsadm -A -t 10.9.0.4:80 -s rr
 $ ipvsadm -a -t 10.9.0.4:80 -r 10.9.2.1:80 -b

@@ -190,3 +190,22 @@ $ ipvsadm -Sn
 -A -u [2001:db8::80]:53 -s wlc --fullnat
 -A -f 5 -s wlc --fullnat
 -P -f 5 -z 10.9.1.1
+# columns as wide as it takes
+$ ipvsadm -C
+$ ipvsadm -A -t [2001:db8:1234:5678:9abc:def0:1234:5678]:443 -s rr --fullnat
+Warning: -t [2001:db8:1234:5678:9abc:def0:1234:5678]:443 has no local address: its connections will be dropped until one is added, by `ipvsadm -P -t [2001:db8:1234:5678:9abc:def0:1234:5678]:443 -z ADDRESS'
+$ ipvsadm -P -t [2001:db8:1234:5678:9abc:def0:1234:5678]:443 -z fd12:3456:789a:bcde::1234-fd12:3456:789a:bcde::1235
+Note: 2 of 2 local addresses are not addresses of this host now; they will be used when they are
+$ ipvsadm -P -z 10.9.1.1
+$ ipvsadm -G
+VIP:VPORT                                    TOTAL    SNAT_IP                   CONFLICTS  CONNS      PORTS       TAKEOVERS  EXHAUSTED  STATE
+default                                      1        
+                                                      10.9.1.1                  0          0          1025-65535  0          0          local
+[2001:db8:1234:5678:9abc:def0:1234:5678]:443 2        
+                                                      fd12:3456:789a:bcde::1234 0          0          1025-65535  0          0          absent
+                                                      fd12:3456:789a:bcde::1235 0          0          1025-65535  0          0          absent
+$ ipvsadm -G -t [2001:db8:1234:5678:9abc:def0:1234:5678]:443
+VIP:VPORT                                    TOTAL    SNAT_IP                   CONFLICTS  CONNS      PORTS       TAKEOVERS  EXHAUSTED  STATE
+[2001:db8:1234:5678:9abc:def0:1234:5678]:443 2        
+                                                      fd12:3456:789a:bcde::1234 0          0          1025-65535  0          0          absent
+                                                      fd12:3456:789a:bcde::1235 0          0          1025-65535  0          0          absent

@@ -127,6 +127,21 @@ $ ipvsadm -Sn
 -a -t 10.9.0.1:80 -r 10.9.2.1:80 -b -w 3
 -A -t 10.9.0.2:80 -s wlc
 -a -t 10.9.0.2:80 -r 10.9.2.2:80 -g -w 1
+# what cannot be put back is named
+$ ipvsadm -R
+< -Z
+< --kill -z 10.9.1.1
+< -Z
+< -D -t 10.9.0.3:80
+No such service
+ipvsadm: line 4 of the rules is refused, and so nothing of them is applied (but what cannot be undone: zero, kill): -D -t 10.9.0.3:80
+0 connections ended
+[255]
+$ ipvsadm -R
+< -Z -t 10.9.0.3:80
+No such service
+ipvsadm: line 1 of the rules is refused, and so nothing of them is applied: -Z -t 10.9.0.3:80
+[255]
 # the same once more, of any kind
 $ ipvsadm -R
 < -P -z 10.9.1.2:2000-2999

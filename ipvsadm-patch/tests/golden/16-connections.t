@@ -2,8 +2,8 @@
 $ conns
 $ ipvsadm -Lcn --fullnat
 FULLNAT connection entries
-pro expire state       source             virtual            local              destination
-TCP 14:59  ESTABLISHED 198.51.100.1:40000 10.9.0.1:80        10.9.1.1:1025      10.9.2.1:8080
+pro expire state       source               virtual            local              destination
+TCP 14:59  ESTABLISHED 198.51.100.1:40000   10.9.0.1:80        10.9.1.1:1025      10.9.2.1:8080
 UDP 00:05  UDP         [2001:db8:c::1]:5353 [2001:db8::1]:53   [fd00::1]:65535    [2001:db8::2]:53
 $ ipvsadm -L -c -n -z 10.9.1.1
 FULLNAT connection entries
@@ -18,11 +18,11 @@ FULLNAT connection entries
 pro expire state       source             virtual            local              destination
 $ ipvsadm -Lcn -z [fd00::1]:65535
 FULLNAT connection entries
-pro expire state       source             virtual            local              destination
+pro expire state       source               virtual            local              destination
 UDP 00:05  UDP         [2001:db8:c::1]:5353 [2001:db8::1]:53   [fd00::1]:65535    [2001:db8::2]:53
 $ ipvsadm -Lcn -z fd00::1
 FULLNAT connection entries
-pro expire state       source             virtual            local              destination
+pro expire state       source               virtual            local              destination
 UDP 00:05  UDP         [2001:db8:c::1]:5353 [2001:db8::1]:53   [fd00::1]:65535    [2001:db8::2]:53
 $ ipvsadm -Lcn -r 10.9.2.1
 FULLNAT connection entries
@@ -48,7 +48,7 @@ pro expire state       source             virtual            local              
 TCP 14:59  ESTABLISHED 198.51.100.1:40000 10.9.0.1:80        10.9.1.1:1025      10.9.2.1:8080
 $ ipvsadm -Lcn -u [2001:db8::1]:53 --client 2001:db8:c::1
 FULLNAT connection entries
-pro expire state       source             virtual            local              destination
+pro expire state       source               virtual            local              destination
 UDP 00:05  UDP         [2001:db8:c::1]:5353 [2001:db8::1]:53   [fd00::1]:65535    [2001:db8::2]:53
 # what cannot be
 $ ipvsadm -Lcn -t 10.9.0.1:80
@@ -105,6 +105,31 @@ illegal client `é': it has to be ADDRESS or ADDRESS:PORT, without names
 $ ipvsadm -Lcn --client ''
 illegal client `': it has to be ADDRESS or ADDRESS:PORT, without names
 [2]
+# options of other lists
+$ ipvsadm -Lcn --fullnat --exact
+Illegal 'exact' option in a list of FULLNAT connections
+[2]
+$ ipvsadm -Lcn --fullnat --nosort
+Illegal 'nosort' option in a list of FULLNAT connections
+[2]
+$ ipvsadm -Lcn --client 198.51.100.1 --tun-info
+Illegal 'tun-info' option in a list of FULLNAT connections
+[2]
+$ ipvsadm -Lcn -z 10.9.1.1 --persistent-conn
+Illegal 'persistent-conn' option in a list of FULLNAT connections
+[2]
+$ ipvsadm -Lcn -r 10.9.2.1 --stats
+Illegal 'stats' option in a list of FULLNAT connections
+[2]
+$ ipvsadm -Lcn --fullnat --rate
+Illegal 'rate' option in a list of FULLNAT connections
+[2]
+$ ipvsadm -Lcn --fullnat --thresholds
+Illegal 'thresholds' option in a list of FULLNAT connections
+[2]
+$ ipvsadm -Lcn --fullnat --sort -z 10.9.9.9
+FULLNAT connection entries
+pro expire state       source             virtual            local              destination
 $ ipvsadm --kill
 Say which connections: name a service, a real server (-r), a local address (-z) or a client (--client)
 [2]
@@ -123,7 +148,7 @@ $ ipvsadm --kill -t 10.9.0.1:80 -r 10.9.2.1 -z 10.9.1.1:1025 --client 198.51.100
 1 connection ended
 $ ipvsadm -Lcn --fullnat
 FULLNAT connection entries
-pro expire state       source             virtual            local              destination
+pro expire state       source               virtual            local              destination
 UDP 00:05  UDP         [2001:db8:c::1]:5353 [2001:db8::1]:53   [fd00::1]:65535    [2001:db8::2]:53
 $ ipvsadm --kill -u [2001:db8::1]:53
 1 connection ended

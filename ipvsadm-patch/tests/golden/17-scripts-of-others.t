@@ -22,6 +22,15 @@ Warning: -t 10.9.0.1:80 has no local address: its connections will be dropped un
 $ ipvsadm -R
 < -P -t 10.9.0.1:80 -z 10.9.1.1 -F dpdk0
 Note: -F dpdk0 has no effect: the routes of the kernel say where local addresses are used
+$ ipvsadm -P -t 10.9.0.1:80 -z 10.9.1.1 -F ''
+Note: -F  has no effect: the routes of the kernel say where local addresses are used
+$ ipvsadm -P -t 10.9.0.1:80 -z 10.9.1.1 -F 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+Note: -F 0123456789abcde has no effect: the routes of the kernel say where local addresses are used
+$ ipvsadm -P -t 10.9.0.1:80 -z 10.9.1.1 -F é
+Note: -F é has no effect: the routes of the kernel say where local addresses are used
+$ ipvsadm -P -t 10.9.0.1:80 -z 10.9.1.1 -F dpdk0 -F dpdk1
+multiple 'ifname' options specified
+[2]
 $ ipvsadm -A -t 10.9.0.2:80 -F dpdk0
 Illegal 'ifname' option with the 'add-service' command
 [2]
