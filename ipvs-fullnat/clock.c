@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* See clock.h. Softirq or BH off. */
-#include <crypto/blake2s.h>
 #include <linux/random.h>
 #include <linux/ktime.h>
 #include <linux/slab.h>
@@ -8,6 +7,7 @@
 #include <uapi/linux/ip_vs_fullnat.h>
 
 #include "clock.h"
+#include "compat.h"
 #include "flow.h"
 #include "laddr.h"
 
@@ -47,8 +47,8 @@ struct fnat_secret *fnat_secret_derive(const u8 *bytes, unsigned int len)
 	if (!secret)
 		return NULL;
 	BUILD_BUG_ON(sizeof(keys) != BLAKE2S_HASH_SIZE);
-	blake2s((u8 *)&keys, bytes, NULL, sizeof(keys), len, 0);
-	blake2s((u8 *)&id, (u8 *)&keys, NULL, sizeof(id), sizeof(keys), 0);
+	fnat_blake2s((u8 *)&keys, sizeof(keys), bytes, len);
+	fnat_blake2s((u8 *)&id, sizeof(id), (u8 *)&keys, sizeof(keys));
 	secret->isn = keys.isn;
 	secret->ts = keys.ts;
 	secret->id = le32_to_cpu((__force __le32)id) ? : 1;

@@ -10,6 +10,7 @@
 #include <net/route.h>
 #include <uapi/linux/ip_vs_fullnat.h>
 
+#include "compat.h"
 #include "hooks.h"
 #include "laddr.h"
 #include "net.h"
@@ -459,7 +460,7 @@ void fnat_laddr_gc_soon(struct fnat_net *fn)
 {
 	if (!READ_ONCE(fn->exiting) &&
 	    time_after(READ_ONCE(fn->gc_work.timer.expires), jiffies + HZ))
-		mod_delayed_work(system_wq, &fn->gc_work, HZ);
+		mod_delayed_work(fnat_percpu_wq, &fn->gc_work, HZ);
 }
 
 void fnat_laddr_net_init(struct fnat_net *fn)

@@ -13,6 +13,7 @@
 #include <net/netns/generic.h>
 #include <uapi/linux/ip_vs_fullnat.h>
 
+#include "compat.h"
 #include "flow.h"
 #include "hooks.h"
 #include "laddr.h"
@@ -187,7 +188,7 @@ static int __init fnat_init(void)
 		goto err_scheduler;
 	init_completion(&start.done);
 	INIT_WORK(&start.work, start_work);
-	queue_work(system_unbound_wq, &start.work);
+	queue_work(fnat_unbound_wq, &start.work);
 	err = start_wait();
 	if (err)
 		goto err_start;

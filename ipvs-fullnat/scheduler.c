@@ -239,7 +239,7 @@ void fnat_scheduler_net_exit(struct fnat_net *fn)
 /* Module load. */
 int fnat_scheduler_init(void)
 {
-	door_wq = alloc_workqueue("ip_vs_fullnat", 0, 0);
+	door_wq = alloc_workqueue("ip_vs_fullnat", WQ_UNBOUND, 0);
 	return door_wq ? 0 : -ENOMEM;
 }
 

@@ -18,6 +18,7 @@
 #include <net/net_namespace.h>
 #include <net/tcp.h>
 
+#include "compat.h"
 #include "laddr.h"
 #include "net.h"
 #include "port.h"
@@ -119,7 +120,7 @@ void fnat_sync_forget(struct fnat_flow *f)
 static void kick(struct fnat_net *fn, unsigned long delay)
 {
 	if (!READ_ONCE(fn->exiting))
-		mod_delayed_work(system_wq, &fn->sync.work, delay);
+		mod_delayed_work(fnat_percpu_wq, &fn->sync.work, delay);
 }
 
 /* A new flow in place of none; it has no port yet. NULL: counted. Under fnat_seam_lock(). */
@@ -490,9 +491,9 @@ static void sync_work(struct work_struct *work)
 		fn->sync.next_walk = jiffies + FNAT_WALK_INTERVAL;
 	}
 	if (some)
-		queue_delayed_work(system_wq, &fn->sync.work, 1);
+		queue_delayed_work(fnat_percpu_wq, &fn->sync.work, 1);
 	else if (backup)
-		queue_delayed_work(system_wq, &fn->sync.work, FNAT_WALK_INTERVAL);
+		queue_delayed_work(fnat_percpu_wq, &fn->sync.work, FNAT_WALK_INTERVAL);
 }
 
 /* From time to time: begins to look for news once the backup daemon runs. Process context. */
@@ -500,7 +501,7 @@ void fnat_sync_kick(struct fnat_net *fn)
 {
 	rcu_read_lock();	/* see kick() */
 	if (fnat_seam_is_backup(fn) && !READ_ONCE(fn->exiting))
-		queue_delayed_work(system_wq, &fn->sync.work, FNAT_WALK_INTERVAL);
+		queue_delayed_work(fnat_percpu_wq, &fn->sync.work, FNAT_WALK_INTERVAL);
 	rcu_read_unlock();
 }
 

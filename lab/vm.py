@@ -84,8 +84,9 @@ class Kernel:
 
     @property
     def vmlinuz(self):
-        """The kernel itself."""
-        return f'{self.directory}/boot/vmlinuz-{self.release}'
+        """The kernel itself; newer ones lie beside their modules."""
+        path = f'{self.directory}/boot/vmlinuz-{self.release}'
+        return path if os.path.exists(path) else f'{self.modules}/vmlinuz'
 
     @property
     def modules(self):
@@ -200,6 +201,7 @@ class Vm:
     def __init__(self, run, name, *, nics=(), memory=512, cpus=1, console=False, icount=False,
                  systemd=False, disk=None, words=()):
         self.owner = run
+        self.kernel = run.kernel    # what it boots next
         self.name = name
         self.nics = nics
         self.memory = memory
@@ -233,7 +235,7 @@ class Vm:
     def command_line(self, control_fd, console_fd, monitor_fd):
         """QEMU's arguments."""
         run = self.owner
-        shares = {'root': (run.root, True), 'image': (run.kernel.modules, True),
+        shares = {'root': (run.root, True), 'image': (self.kernel.modules, True),
                   'share': (run.share, True), 'repo': (TOP, True),
                   'out': (self.directory, False)}
         append = ['console=ttyS0', 'loglevel=6', 'oops=panic', 'panic_on_warn=1',
@@ -256,10 +258,10 @@ class Vm:
             accel[1] += ',thread=' + ('single' if self.cpus > 1 else 'multi')
         # The older machine's _PRT is a loop, which takes ACPI's interpreter longer than its
         # limit (30 s) when every allocation is watched
-        machine = ['-machine', 'q35'] if run.kernel.is_debug else []
+        machine = ['-machine', 'q35'] if self.kernel.is_debug else []
         command = ['qemu-system-x86_64', '-name', self.name, *machine, *accel, *BASE,
                    '-m', str(self.memory), '-smp', str(self.cpus),
-                   '-kernel', run.kernel.vmlinuz, '-initrd', run.kernel.initrd(),
+                   '-kernel', self.kernel.vmlinuz, '-initrd', self.kernel.initrd(),
                    '-append', ' '.join(append),
                    '-chardev', f'socket,id=console,fd={console_fd}',
                    '-serial', 'chardev:console',
