@@ -10,6 +10,7 @@ Seen failing:
 """
 import ipaddress
 import os
+import re
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
@@ -242,7 +243,14 @@ def test_sorry_server(t, family):
     delivery, which shows it the client's own address. Then they are back."""
     service = t.fullnat(8000, family=family, weights=(0, 0))
     own = address_port(family.lb_inner, 8080)
+    done = t.lb.run(f'ipvsadm -a {service} -r {own}', check=False)
+    check(done.rc == 2 and 'The real server is this host' in done.err, done.text)
     t.lb.run(f'ipvsadm -a {service} -r {own} -m')
+    listed = dict(re.findall(r'-> (\S+):80\d\d +(\w+)', t.lb.run('ipvsadm -Ln').out))
+    equal({words for address, words in listed.items() if family.lb_inner not in address},
+          {'FullNat'}, 'the real servers in the list')
+    equal([words for address, words in listed.items() if family.lb_inner in address], ['Masq'],
+          'this host in the list')
     t.lb.peer_server(8080, family=family.af)
     for _ in range(3):
         with t.client.connect(family.vip, 8000) as sock:
