@@ -11,9 +11,9 @@ import threading
 import time
 
 from harness import (ACK, CLIENT4, LIP4, PSH, SRV4, TS, Failed, Peer, Wire, abort, accepted, case,
-                     check_names, counters, entries, expect, is_loaded, kernel_log, listen, load,
-                     main, netns, port_of, run, selftest, setup, stats, sysctl, teardown, toa,
-                     unload, wait_for)
+                     check_names, check_without_module, counters, entries, expect, is_loaded,
+                     kernel_log, listen, load, main, netns, port_of, run, selftest, setup, stats,
+                     sysctl, teardown, toa, unload, wait_for)
 
 
 @case
@@ -151,7 +151,8 @@ def loopback_down(_):
 
 @case
 def unload_live(wire):
-    """rmmod with a live connection: it goes on, under the wire's name, and is forgotten."""
+    """rmmod with a live connection: it goes on, under the wire's name, and is forgotten; it can
+    also end while the module is away."""
     with listen() as server:
         peer = Peer(wire, SRV4, port_of(server)).connect(toa(200, CLIENT4, 50017))
         with accepted(server, peer) as (conn, name):
@@ -163,6 +164,7 @@ def unload_live(wire):
             load()
             expect('getpeername()', conn.getpeername(), (peer.src, peer.sport))
             expect('entries', entries(), 0)
+            check_without_module(conn, peer)
 
 
 class Traffic:
