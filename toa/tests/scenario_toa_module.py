@@ -135,6 +135,55 @@ def ftrace_off(_):
     load()
 
 
+def other_module(symbol, other):
+    """Our module, looking for another symbol (of the same length) in this one's place."""
+    expect('length', len(other), len(symbol))
+    with open(run('modinfo', '-n', 'toa').stdout.strip(), 'rb') as file:
+        binary = file.read()
+    if symbol.encode() not in binary:
+        raise Failed(f'the module has no {symbol}')
+    path = '/tmp/toa-other.ko'
+    with open(path, 'wb') as file:
+        file.write(binary.replace(symbol.encode(), other.encode()))
+    return path
+
+
+def no_probe_allowed(length):
+    """A function with a name of this length that the kernel lets nobody probe."""
+    with open('/sys/kernel/debug/kprobes/blacklist', encoding='ascii') as file:
+        names = {line.split()[-1] for line in file}
+    return min(name for name in names if len(name) == length and name.isidentifier())
+
+
+@case
+def hooks_missing(_):
+    """A kernel without what we hook, or that does not let us: refused by name, nothing is left,
+    and the true module loads then."""
+    unload()
+    missing = 'this kernel has no such '
+    for symbol, other, why in (
+            ('inet6_getname', 'inet6_getnaxe', f'cannot probe inet6_getnaxe: {missing}function '
+             '(built without IPv6, or is the module ipv6 not loaded?)\n'),
+            ('inet_getname', 'inet_getnaxe', f'cannot probe inet_getnaxe: {missing}function\n'),
+            ('inet6_getname', no_probe_allowed(13), ': this kernel does not allow it\n'),
+            ('tcp_init_transfer', 'tcp_init_transfex',
+             f'cannot trace tcp_init_transfex: {missing}function that can be traced\n'),
+            ('tcp_destroy_sock', 'tcp_destroy_socx',
+             f'cannot use the tracepoint tcp_destroy_socx: {missing}tracepoint\n')):
+        before = kernel_log()
+        done = run('insmod', other_module(symbol, other), check=False)
+        expect(f'status of insmod without {symbol}', done.returncode, 1)
+        if 'Invalid parameters' in done.stderr:
+            raise Failed(f'insmod without {symbol}: {done.stderr.strip()}')
+        if why not in kernel_log()[len(before):]:
+            raise Failed(f'no {why!r} in the log: {kernel_log()[len(before):]!r}')
+        left = [path for path in ('/sys/module/toa', '/proc/sys/net/toa', '/proc/net/toa_stats',
+                                  '/proc/net/toa_table') if os.path.exists(path)]
+        expect(f'left without {symbol}', left, [])
+    load()
+    expect('selftest', stats()['module_selftest'], 'ok')
+
+
 @case
 def loopback_down(_):
     """Without lo there is no self-test, and the module says so."""
