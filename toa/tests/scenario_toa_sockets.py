@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
 """Ways to accept, and what else can be done to a socket: the client stays named."""
+import contextlib
 import ctypes
 import errno
 import mmap
@@ -9,9 +10,10 @@ import socket
 import struct
 import sys
 
-from harness import (CLIENT4, CLIENT6, IPPROTO_MPTCP, LIBC, SO_NAT64_PEER, SRV4, TCP_ULP, Failed,
-                     Peer, Skipped, accepted, case, check_names, check_without_module, counters,
-                     entries, expect, listen, load, main, port_of, rows, run, toa, unload, wait_for)
+from harness import (CLIENT4, CLIENT6, IPPROTO_MPTCP, LAYOUTS, LIBC, SO_NAT64_PEER, SRV4, TCP_ULP,
+                     Failed, Peer, Skipped, accepted, case, check_names, check_without_module,
+                     counters, entries, expect, listen, load, main, port_of, rows, run, toa, told,
+                     unload, wait_for)
 
 # include/uapi/linux/io_uring.h
 IO_URING_SETUP, IO_URING_ENTER = 425, 426
@@ -135,35 +137,39 @@ def plain_accept(wire):
                 peer.reset()
 
 
+def accept_all(server):
+    """(socket, name) of each connection that waits there."""
+    server.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            yield server.accept()
+
+
 @case
 def reuseport(wire):
     """Listeners that share a port: each connection has its own client, whoever accepts it."""
     share = [(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)]
-    first = listen(options=share)
-    servers = [first] + [listen(options=share, port=port_of(first)) for _ in range(3)]
-    for server in servers:
-        server.setblocking(False)
-    peers = {}
-    for number in range(40):
-        peer = Peer(wire, SRV4, port_of(first)).connect(toa(200, CLIENT4, 51000 + number))
-        peers[(CLIENT4, 51000 + number)] = peer
-    took = []
-    for server in servers:
-        took.append(0)
-        while True:
-            try:
-                conn, name = server.accept()
-            except BlockingIOError:
-                break
-            took[-1] += 1
-            if name not in peers:
-                raise Failed(f'accept() names {name}')
-            check_names(conn, name, name)
-            peers.pop(name).reset()
-            conn.close()
-        server.close()
-    expect('connections that nobody accepted', list(peers), [])
-    expect('listeners that accepted something', sum(map(bool, took)), 4)
+    for family, dst, kind, client in LAYOUTS:
+        first = listen(family, options=share)
+        servers = [first] + [listen(family, options=share, port=port_of(first)) for _ in range(3)]
+        peers = {}
+        for port in range(51000, 51020):
+            peer = Peer(wire, dst, port_of(first)).connect(toa(kind, client, port))
+            peers[(told(family, client), port)] = peer
+        took = []
+        for server in servers:
+            took.append(0)
+            for conn, name in accept_all(server):
+                took[-1] += 1
+                if name[:2] not in peers:
+                    raise Failed(f'accept() names {name}')
+                check_names(conn, name, name[:2])
+                peers.pop(name[:2]).reset()
+                conn.close()
+            server.close()
+        expect('connections that nobody accepted', list(peers), [])
+        if sum(map(bool, took)) < 2:
+            raise Failed(f'accepted by each listener: {took}')
 
 
 @case
@@ -227,7 +233,8 @@ def in_a_sockmap(wire):
 
 @case
 def kernel_tls(wire):
-    """kTLS replaces a socket's operations; that survives the module's end (others oops)."""
+    """kTLS replaces a socket's operations: a record comes and goes, and the socket ends, while the
+    module is away (others oops)."""
     if run('modprobe', 'tls', check=False).returncode:
         raise Skipped('this kernel has no module tls')
     for directions in ((TLS_TX,), (TLS_RX,), (TLS_TX, TLS_RX)):
