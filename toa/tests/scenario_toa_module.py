@@ -10,10 +10,10 @@ import sys
 import threading
 import time
 
-from harness import (ACK, CLIENT4, LIP4, PSH, SRV4, TS, Failed, Peer, Wire, abort, accepted, case,
-                     check_names, check_without_module, counters, entries, expect, is_loaded,
-                     kernel_log, listen, load, main, netns, port_of, run, selftest, setup, stats,
-                     sysctl, teardown, toa, unload, wait_for)
+from harness import (ACK, CLIENT4, LIP4, PSH, SRV4, TOOL, TS, Failed, Peer, Wire, abort, accepted,
+                     case, check_names, check_without_module, counters, entries, expect, is_loaded,
+                     kernel_log, listen, load, main, netns, port_of, reload_module, run, selftest,
+                     setup, stats, sysctl, teardown, toa, unload, wait_for)
 
 
 @case
@@ -277,6 +277,25 @@ class Traffic:
             thread.join()
         if self.errors:
             raise Failed('; '.join(self.errors))
+
+
+@case
+def missed_is_counted(_):
+    """More calls of getpeername() sleep than "maxactive" has room for: the others get the wire's
+    name and are counted, and toa-diag says so."""
+    reload_module('maxactive=1')
+    traffic = Traffic()
+    try:
+        wait_for('missed calls', lambda: traffic.errors or (
+            stats()['module_missed_instances'] != '0' and traffic.wires and traffic.told))
+    finally:
+        traffic.finish()
+    missed = stats()['module_missed_instances']
+    done = run('ip', 'netns', 'exec', 'toa-s', TOOL, '80', '-s', '0.1', check=False)
+    expect('exit status of toa-diag', done.returncode, 1)
+    why = f'module_missed_instances is {missed}: load toa with a larger maxactive='
+    if why not in done.stdout:
+        raise Failed(f'no {why!r} in: {done.stdout!r}')
 
 
 @case
