@@ -53,20 +53,29 @@ static struct ftrace_ops toa_ftrace_ops = {
 	.flags = FTRACE_OPS_FL_PERMANENT | FTRACE_OPS_FL_RECURSION | TOA_FTRACE_SAVE,
 };
 
+#define TOA_TRACED "tcp_init_transfer"
+
+static char toa_traced[] = TOA_TRACED;	/* ftrace may write to it */
+
 static int toa_ftrace_init(void)
 {
-	char name[] = "tcp_init_transfer";	/* ftrace may write to it */
 	int err;
 
-	err = ftrace_set_filter(&toa_ftrace_ops, name, strlen(name), 1);
+	err = ftrace_set_filter(&toa_ftrace_ops, toa_traced, strlen(toa_traced), 1);
+	if (err == -EINVAL)
+		err = -ENOENT;	/* its word for no match */
 	if (!err)
 		err = register_ftrace_function(&toa_ftrace_ops);
+	if (!err)
+		return 0;
+	ftrace_free_filter(&toa_ftrace_ops);
 	if (err == -EBUSY)
-		pr_err("cannot trace %s: is kernel.ftrace_enabled 0?\n", name);
-	else if (err)
-		pr_err("cannot trace %s: error %d\n", name, err);
-	if (err)
-		ftrace_free_filter(&toa_ftrace_ops);
+		pr_err("cannot trace %s: is kernel.ftrace_enabled 0?\n", toa_traced);
+	else if (err == -ENOENT)
+		pr_err("cannot trace %s: this kernel has no such function that can be traced\n",
+		       toa_traced);
+	else
+		pr_err("cannot trace %s: error %d\n", toa_traced, err);
 	return err;
 }
 
@@ -139,6 +148,24 @@ static void toa_probes_exit(int n)
 		unregister_kretprobe(&toa_probes[n]);
 }
 
+/* Why not, for the log. Returns what insmod is to say: it takes EINVAL for a bad parameter. */
+static int toa_probe_refused(const char *symbol, int err)
+{
+	switch (err) {
+	case -ENOENT:
+		pr_err("cannot probe %s: this kernel has no such function%s\n", symbol,
+		       strncmp(symbol, "inet6", 5) ? "" :
+		       " (built without IPv6, or is the module ipv6 not loaded?)");
+		return err;
+	case -EINVAL:
+		pr_err("cannot probe %s: this kernel does not allow it\n", symbol);
+		return -EOPNOTSUPP;
+	default:
+		pr_err("cannot probe %s: error %d\n", symbol, err);
+		return err;
+	}
+}
+
 static int toa_probes_init(unsigned int maxactive)
 {
 	int i, err;
@@ -147,9 +174,8 @@ static int toa_probes_init(unsigned int maxactive)
 		toa_probes[i].maxactive = maxactive;
 		err = register_kretprobe(&toa_probes[i]);
 		if (err) {
-			pr_err("cannot probe %s: error %d\n", toa_probes[i].kp.symbol_name, err);
 			toa_probes_exit(i);
-			return err;
+			return toa_probe_refused(toa_probes[i].kp.symbol_name, err);
 		}
 	}
 	return 0;
@@ -193,11 +219,14 @@ static void toa_tracepoint_match(struct tracepoint *tp, void *priv)
 
 static int toa_tracepoint_init(void)
 {
-	int err = -ENOENT;
+	int err;
 
 	for_each_kernel_tracepoint(toa_tracepoint_match, NULL);
-	if (toa_tracepoint)
-		err = tracepoint_probe_register(toa_tracepoint, toa_on_destroy_sock, NULL);
+	if (!toa_tracepoint) {
+		pr_err("cannot use the tracepoint tcp_destroy_sock: this kernel has no such tracepoint\n");
+		return -ENOENT;
+	}
+	err = tracepoint_probe_register(toa_tracepoint, toa_on_destroy_sock, NULL);
 	if (err)
 		pr_err("cannot use the tracepoint tcp_destroy_sock: error %d\n", err);
 	return err;

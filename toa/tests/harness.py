@@ -33,6 +33,7 @@ LIP4, LIP6 = '10.9.0.2', 'fd00:9::2'        # trusted by default
 FAR4 = '198.51.100.9'                       # not
 FAR_SRV4 = '10.9.0.3'                       # what the server itself connects to
 CLIENT4, CLIENT6 = '203.0.113.7', '2001:db8::7'
+TOOL = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), 'toa-diag')
 TS = bytes.fromhex('0101080a') + struct.pack('!II', 1, 0)
 MSS = bytes.fromhex('020405b4')
 
@@ -167,6 +168,18 @@ def toa(kind, addr, port, length=None):
     return struct.pack('BB', kind, length or len(body) + 2) + body
 
 
+# family of the listener, where the client connects to, its TOA's kind and address
+LAYOUTS = [(socket.AF_INET, SRV4, 200, CLIENT4), (socket.AF_INET6, SRV4, 200, CLIENT4),
+           (socket.AF_INET6, SRV6, 253, CLIENT6), (socket.AF_INET6, SRV4, 254, CLIENT6)]
+
+
+def rows(port):
+    """All kinds of listeners and clients, each with its own port: (family of the listener, where
+    the client connects to, TOA, what the application is told)."""
+    return [(family, dst, toa(kind, client, port + number), (told(family, client), port + number))
+            for number, (family, dst, kind, client) in enumerate(LAYOUTS)]
+
+
 def checksum(data):
     """The internet checksum."""
     data += b'\0' * (len(data) % 2)
@@ -269,6 +282,13 @@ class Peer:
         self.send(ACK, options + bytes.fromhex('1e140101') + keys)
         return self
 
+    def payload(self):
+        """The next data that comes."""
+        data = b''
+        while not data:
+            _, _, _, data = self.wire.receive(self.src, self.sport, self.dport)
+        return data
+
     def reset(self):
         """End it at once."""
         self.send(RST | ACK)
@@ -332,6 +352,34 @@ def accepted(server, peer):
 def told(family, address):
     """An address of the wire as a socket of this family tells it."""
     return '::ffff:' + address if family == socket.AF_INET6 and ':' not in address else address
+
+
+def exists(peer):
+    """Does the server still have a socket for this peer?"""
+    remote = f':{peer.sport:04X}'
+    with netns('toa-s'):
+        lines = []
+        for name in ('tcp', 'tcp6'):
+            with open(f'/proc/thread-self/net/{name}', encoding='ascii') as file:
+                lines += file.readlines()
+    return any(line.split()[2].endswith(remote) for line in lines)
+
+
+def check_without_module(conn, peer, arrives=b'hello', leaves=b'hello'):
+    """The module leaves while the connection lives. That has the wire's name then, its data flow
+    ("hello" each way, on the wire as these bytes), and it ends before the module is there again."""
+    unload()
+    expect('after rmmod', conn.getpeername()[:2], (told(conn.family, peer.src), peer.sport))
+    peer.send(ACK | PSH, b'', arrives)
+    expect('received after rmmod', conn.recv(64), b'hello')
+    conn.send(b'hello')
+    expect('sent after rmmod', peer.payload(), leaves)
+    expect('a socket before its end', exists(peer), True)
+    conn.close()
+    peer.reset()
+    wait_for('the socket is gone', lambda: not exists(peer))
+    load()
+    expect('entries', entries(), 0)
 
 
 def check(wire, server, dst, options, want, src=None):

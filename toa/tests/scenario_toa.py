@@ -12,7 +12,7 @@ import time
 from harness import (ACK, CLIENT4, CLIENT6, FAR4, FAR_SRV4, FIN, IPPROTO_MPTCP, LIBC, PSH,
                      SO_NAT64_PEER, SO_PROTOCOL, SRV4, SRV6, TCP_DEFER_ACCEPT, TCP_FASTOPEN, TS,
                      Failed, Peer, accepted, case, check, check_names, counters, entries, expect,
-                     listen, load, main, netns, port_of, sysctl, toa, unload, wait_for)
+                     listen, load, main, netns, port_of, rows, sysctl, toa, unload, wait_for)
 
 
 @case
@@ -81,13 +81,13 @@ def untrusted(wire):
 @case
 def bad_client(wire):
     """Addresses that no client can have."""
-    rows = [('127.0.0.1', 1), ('0.0.0.0', 1), ('224.0.0.1', 1), ('255.255.255.255', 1),
-            (CLIENT4, 0)]
-    rows6 = [('::1', 1), ('::', 1), ('ff02::1', 1), ('::ffff:127.0.0.1', 1), (CLIENT6, 0)]
+    clients = [('127.0.0.1', 1), ('0.0.0.0', 1), ('224.0.0.1', 1), ('255.255.255.255', 1),
+               (CLIENT4, 0)]
+    clients6 = [('::1', 1), ('::', 1), ('ff02::1', 1), ('::ffff:127.0.0.1', 1), (CLIENT6, 0)]
     with listen() as server, listen(socket.AF_INET6) as server6:
-        for addr, port in rows:
+        for addr, port in clients:
             check(wire, server, SRV4, toa(200, addr, port), None)
-        for addr, port in rows6:
+        for addr, port in clients6:
             check(wire, server6, SRV6, toa(253, addr, port), None)
         check(wire, server, SRV4, toa(254, '::1', 1), None)
     expect('counters', counters(), {'bad_client': 11})
@@ -183,12 +183,14 @@ def ack_lost(wire):
 @case
 def defer_accept(wire):
     """TCP_DEFER_ACCEPT drops the bare ACK; the data packet counts."""
-    with listen(options=[(socket.IPPROTO_TCP, TCP_DEFER_ACCEPT, 5)]) as server:
-        peer = Peer(wire, SRV4, port_of(server)).connect(toa(200, CLIENT4, 50010))
-        expect('entries before data', entries(), 0)
-        peer.send(ACK | PSH, toa(200, CLIENT4, 50010), b'hello')
-        with accepted(server, peer) as (conn, name):
-            check_names(conn, name, (CLIENT4, 50010))
+    for family, dst, option, want in rows(50110):
+        with listen(family, options=[(socket.IPPROTO_TCP, TCP_DEFER_ACCEPT, 5)]) as server:
+            peer = Peer(wire, dst, port_of(server)).connect(option)
+            expect('entries before data', entries(), 0)
+            peer.send(ACK | PSH, option, b'hello')
+            with accepted(server, peer) as (conn, name):
+                check_names(conn, name, want)
+        wait_for('table drained', lambda: not entries())
 
 
 @case
@@ -208,14 +210,15 @@ def syn_cookies(wire):
 def fast_open(wire):
     """TCP Fast Open: the SYN with data makes the connection, and carries the TOA."""
     sysctl('net.ipv4.tcp_fastopen', str(0x2 | 0x200))       # server, without a cookie
-    with listen(options=[(socket.IPPROTO_TCP, TCP_FASTOPEN, 16)]) as server:
-        peer = Peer(wire, SRV4, port_of(server))
-        peer.syn(toa(200, CLIENT4, 50012), b'early')
-        with accepted(server, peer) as (conn, name):
-            check_names(conn, name, (CLIENT4, 50012))
-            expect('data', conn.recv(10), b'early')
-            peer.send(ACK, toa(200, '192.0.2.66', 1))
-            check_names(conn, name, (CLIENT4, 50012))
+    for family, dst, option, want in rows(50120):
+        with listen(family, options=[(socket.IPPROTO_TCP, TCP_FASTOPEN, 16)]) as server:
+            peer = Peer(wire, dst, port_of(server))
+            peer.syn(option, b'early')
+            with accepted(server, peer) as (conn, name):
+                check_names(conn, name, want)
+                expect('data', conn.recv(10), b'early')
+                peer.send(ACK, toa(200, '192.0.2.66', 1))
+                check_names(conn, name, want)
 
 
 @case
@@ -228,13 +231,8 @@ def mptcp_listener(wire):
 @case
 def mptcp_client(wire):
     """A client that really speaks MPTCP: the application's socket is not the connection's."""
-    rows = [(socket.AF_INET, SRV4, toa(200, CLIENT4, 50028), (CLIENT4, 50028)),
-            (socket.AF_INET6, SRV4, toa(200, CLIENT4, 50028), ('::ffff:' + CLIENT4, 50028)),
-            (socket.AF_INET6, SRV6, toa(253, CLIENT6, 50028), (CLIENT6, 50028)),
-            (socket.AF_INET6, SRV4, toa(254, CLIENT6, 50028), (CLIENT6, 50028)),
-            (socket.AF_INET, SRV4, TS, None),
-            (socket.AF_INET6, SRV6, TS, None)]
-    for family, dst, option, want in rows:
+    unnamed = [(socket.AF_INET, SRV4, TS, None), (socket.AF_INET6, SRV6, TS, None)]
+    for family, dst, option, want in rows(50130) + unnamed:
         with listen(family, proto=IPPROTO_MPTCP) as server:
             peer = Peer(wire, dst, port_of(server)).connect_mptcp(option)
             with accepted(server, peer) as (conn, name):

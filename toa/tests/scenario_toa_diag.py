@@ -2,16 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """toa-diag: what it tells an operator in each state of a real server."""
 import contextlib
-import os
 import socket
 import subprocess
 import sys
 
-from harness import (CLIENT4, CLIENT6, FAR4, LIP4, SRV4, SRV6, TS, Failed, Peer, accepted, case,
-                     expect, is_loaded, listen, load, main, netns, port_of, run, stats, sysctl, toa,
-                     unload, wait_for)
-
-TOOL = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), 'toa-diag')
+from harness import (CLIENT4, CLIENT6, FAR4, LIP4, SRV4, SRV6, TOOL, TS, Failed, Peer, accepted,
+                     case, expect, is_loaded, listen, load, main, netns, port_of, run, stats,
+                     sysctl, toa, unload, wait_for)
 
 
 def packet_sockets():
@@ -136,8 +133,34 @@ def module_away(wire):
     """Without the module."""
     unload()
     with listen() as server:
-        with diag(port_of(server), 1, 'NOT LOADED', 'modprobe toa'):
+        with diag(port_of(server), 1, 'NOT LOADED', 'toa:" says why\n'):
             Peer(wire, SRV4, port_of(server)).syn()
+    load()
+
+
+def said_without_module(*setup):
+    """What the tool says after this, which nobody else sees."""
+    script = '; '.join((*setup, f'{TOOL} 80 -s 0.1'))
+    done = run('ip', 'netns', 'exec', 'toa-s', 'sh', '-ec', script, check=False)
+    expect(f'exit status ({done.stderr.strip()})', done.returncode, 1)
+    return done.stdout
+
+
+@case
+def signed_modules_only(_):
+    """Without the module, where the kernel may have refused it: nothing of that is in "toa:" lines
+    of the log. What the kernel tells is imitated: it would stay so until the next boot."""
+    unload()
+    locked = 'echo "none [integrity] confidentiality" >/sys/kernel/security/lockdown'
+    enforce = '/sys/module/module/parameters'
+    mount = 'mount -t tmpfs none /sys/kernel/security'
+    for setup, why in (([mount, locked], '(lockdown is "integrity"): if modprobe'),
+                       ([mount, locked.replace('none [integrity]', '[none] integrity'),
+                        f'mount -t tmpfs none {enforce}', f'echo Y >{enforce}/sig_enforce'],
+                        '(module.sig_enforce is on): if modprobe')):
+        said = said_without_module(*setup)
+        if why not in said or 'mokutil --import /var/lib/dkms/mok.pub' not in said:
+            raise Failed(f'no {why!r} in: {said!r}')
     load()
 
 

@@ -10,10 +10,10 @@ import sys
 import threading
 import time
 
-from harness import (ACK, CLIENT4, LIP4, PSH, SRV4, TS, Failed, Peer, Wire, abort, accepted, case,
-                     check_names, counters, entries, expect, is_loaded, kernel_log, listen, load,
-                     main, netns, port_of, run, selftest, setup, stats, sysctl, teardown, toa,
-                     unload, wait_for)
+from harness import (ACK, CLIENT4, LIP4, PSH, SRV4, TOOL, TS, Failed, Peer, Wire, abort, accepted,
+                     case, check_names, check_without_module, counters, entries, expect, is_loaded,
+                     kernel_log, listen, load, main, netns, port_of, reload_module, run, selftest,
+                     setup, stats, sysctl, teardown, toa, unload, wait_for)
 
 
 @case
@@ -135,6 +135,55 @@ def ftrace_off(_):
     load()
 
 
+def other_module(symbol, other):
+    """Our module, looking for another symbol (of the same length) in this one's place."""
+    expect('length', len(other), len(symbol))
+    with open(run('modinfo', '-n', 'toa').stdout.strip(), 'rb') as file:
+        binary = file.read()
+    if symbol.encode() not in binary:
+        raise Failed(f'the module has no {symbol}')
+    path = '/tmp/toa-other.ko'
+    with open(path, 'wb') as file:
+        file.write(binary.replace(symbol.encode(), other.encode()))
+    return path
+
+
+def no_probe_allowed(length):
+    """A function with a name of this length that the kernel lets nobody probe."""
+    with open('/sys/kernel/debug/kprobes/blacklist', encoding='ascii') as file:
+        names = {line.split()[-1] for line in file}
+    return min(name for name in names if len(name) == length and name.isidentifier())
+
+
+@case
+def hooks_missing(_):
+    """A kernel without what we hook, or that does not let us: refused by name, nothing is left,
+    and the true module loads then."""
+    unload()
+    missing = 'this kernel has no such '
+    for symbol, other, why in (
+            ('inet6_getname', 'inet6_getnaxe', f'cannot probe inet6_getnaxe: {missing}function '
+             '(built without IPv6, or is the module ipv6 not loaded?)\n'),
+            ('inet_getname', 'inet_getnaxe', f'cannot probe inet_getnaxe: {missing}function\n'),
+            ('inet6_getname', no_probe_allowed(13), ': this kernel does not allow it\n'),
+            ('tcp_init_transfer', 'tcp_init_transfex',
+             f'cannot trace tcp_init_transfex: {missing}function that can be traced\n'),
+            ('tcp_destroy_sock', 'tcp_destroy_socx',
+             f'cannot use the tracepoint tcp_destroy_socx: {missing}tracepoint\n')):
+        before = kernel_log()
+        done = run('insmod', other_module(symbol, other), check=False)
+        expect(f'status of insmod without {symbol}', done.returncode, 1)
+        if 'Invalid parameters' in done.stderr:
+            raise Failed(f'insmod without {symbol}: {done.stderr.strip()}')
+        if why not in kernel_log()[len(before):]:
+            raise Failed(f'no {why!r} in the log: {kernel_log()[len(before):]!r}')
+        left = [path for path in ('/sys/module/toa', '/proc/sys/net/toa', '/proc/net/toa_stats',
+                                  '/proc/net/toa_table') if os.path.exists(path)]
+        expect(f'left without {symbol}', left, [])
+    load()
+    expect('selftest', stats()['module_selftest'], 'ok')
+
+
 @case
 def loopback_down(_):
     """Without lo there is no self-test, and the module says so."""
@@ -151,7 +200,8 @@ def loopback_down(_):
 
 @case
 def unload_live(wire):
-    """rmmod with a live connection: it goes on, under the wire's name, and is forgotten."""
+    """rmmod with a live connection: it goes on, under the wire's name, and is forgotten; it can
+    also end while the module is away."""
     with listen() as server:
         peer = Peer(wire, SRV4, port_of(server)).connect(toa(200, CLIENT4, 50017))
         with accepted(server, peer) as (conn, name):
@@ -163,6 +213,7 @@ def unload_live(wire):
             load()
             expect('getpeername()', conn.getpeername(), (peer.src, peer.sport))
             expect('entries', entries(), 0)
+            check_without_module(conn, peer)
 
 
 class Traffic:
@@ -226,6 +277,25 @@ class Traffic:
             thread.join()
         if self.errors:
             raise Failed('; '.join(self.errors))
+
+
+@case
+def missed_is_counted(_):
+    """More calls of getpeername() sleep than "maxactive" has room for: the others get the wire's
+    name and are counted, and toa-diag says so."""
+    reload_module('maxactive=1')
+    traffic = Traffic()
+    try:
+        wait_for('missed calls', lambda: traffic.errors or (
+            stats()['module_missed_instances'] != '0' and traffic.wires and traffic.told))
+    finally:
+        traffic.finish()
+    missed = stats()['module_missed_instances']
+    done = run('ip', 'netns', 'exec', 'toa-s', TOOL, '80', '-s', '0.1', check=False)
+    expect('exit status of toa-diag', done.returncode, 1)
+    why = f'module_missed_instances is {missed}: load toa with a larger maxactive='
+    if why not in done.stdout:
+        raise Failed(f'no {why!r} in: {done.stdout!r}')
 
 
 @case

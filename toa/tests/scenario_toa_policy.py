@@ -1,14 +1,17 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
 """Whose TOA is believed: prefixes, ports, layouts, containers, and what the log says."""
+import contextlib
 import errno
 import os
 import socket
 import sys
+import threading
+import time
 
-from harness import (CLIENT4, CLIENT6, FAR4, LIP6, SRV4, SRV6, TS, Failed, case, check, counters,
-                     expect, is_loaded, kernel_log, listen, load, main, port_of, reload_module,
-                     run, selftest, stats, sysctl, toa, unload)
+from harness import (CLIENT4, CLIENT6, FAR4, LIP4, LIP6, SRV4, SRV6, TS, Failed, Peer, accepted,
+                     case, check, counters, expect, is_loaded, kernel_log, listen, load, main,
+                     netns, port_of, reload_module, run, selftest, stats, sysctl, toa, unload)
 
 
 def refused(name, value, error, ns='toa-s'):
@@ -55,6 +58,73 @@ def trust_per_namespace(wire):
         expect('counters of another namespace', counters('toa-new'), {})
     finally:
         run('ip', 'netns', 'del', 'toa-new')
+
+
+@case
+def default_trust(_):
+    """Without a parameter: private and shared addresses only, and the log says so."""
+    private = '10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7'
+    for ns in (None, 'toa-s'):
+        expect('trust', sysctl('net.toa.trust', ns=ns), private)
+    said = kernel_log().splitlines()[-1]
+    if f'toa: client addresses are believed from private sources: {private} (change: trust=, ' \
+            'net.toa.trust)' not in said:
+        raise Failed(f'dmesg says {said!r}')
+
+
+class Replacer:
+    """Writes lists of prefixes to the sysctl of both namespaces, again and again."""
+
+    def __init__(self, lists):
+        self.lists, self.stop, self.written, self.error = lists, threading.Event(), 0, None
+        self.files = []
+        for ns in (None, 'toa-s'):
+            with netns(ns):
+                self.files.append(os.open('/proc/sys/net/toa/trust', os.O_WRONLY))
+
+    def run(self):
+        """The thread."""
+        try:
+            while not self.stop.is_set():
+                for prefixes in self.lists:
+                    for file in self.files:
+                        os.pwrite(file, prefixes.encode(), 0)
+                        self.written += 1
+        except OSError as error:
+            self.error = error
+
+    @contextlib.contextmanager
+    def running(self):
+        """It runs meanwhile."""
+        thread = threading.Thread(target=self.run)
+        thread.start()
+        try:
+            yield
+        finally:
+            self.stop.set()
+            thread.join()
+            for file in self.files:
+                os.close(file)
+        if self.error:
+            raise self.error
+
+
+@case
+def trust_replaced_under_traffic(wire):
+    """A list is replaced at once: a source that is in the old one and in the new one is trusted at
+    every moment. 2 000 connections, or what 3 s are enough for."""
+    many = ','.join(f'192.0.2.{number}' for number in range(40))
+    replacer = Replacer([f'{many},{LIP4}\n', f'{LIP4},{many}\n'])
+    end, made = time.monotonic() + 3, 0
+    with listen() as server, replacer.running():
+        while made < 2000 and (time.monotonic() < end or made < 100):
+            peer = Peer(wire, SRV4, port_of(server)).connect(toa(200, CLIENT4, 10000 + made))
+            with accepted(server, peer) as (_, name):
+                expect(f'connection {made}', name, (CLIENT4, 10000 + made))
+            made += 1
+    expect('counters', counters(), {'stored': made, 'answered': made})
+    if replacer.written < 100:
+        raise Failed(f'only {replacer.written} lists were written')
 
 
 @case

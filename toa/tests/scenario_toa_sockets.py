@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
 """Ways to accept, and what else can be done to a socket: the client stays named."""
+import contextlib
 import ctypes
 import errno
 import mmap
@@ -9,9 +10,10 @@ import socket
 import struct
 import sys
 
-from harness import (CLIENT4, CLIENT6, IPPROTO_MPTCP, LIBC, SO_NAT64_PEER, SRV4, SRV6, TCP_ULP,
-                     Failed, Peer, Skipped, accepted, case, check_names, counters, entries, expect,
-                     listen, load, main, port_of, run, toa, told, unload, wait_for)
+from harness import (CLIENT4, CLIENT6, IPPROTO_MPTCP, LAYOUTS, LIBC, SO_NAT64_PEER, SRV4, TCP_ULP,
+                     Failed, Peer, Skipped, accepted, case, check_names, check_without_module,
+                     counters, entries, expect, listen, load, main, port_of, rows, run, toa, told,
+                     unload, wait_for)
 
 # include/uapi/linux/io_uring.h
 IO_URING_SETUP, IO_URING_ENTER = 425, 426
@@ -27,11 +29,11 @@ BPF_MAP_CREATE, BPF_MAP_UPDATE_ELEM, BPF_MAP_TYPE_SOCKMAP = 0, 2, 15
 IPV6_ADDRFORM = 1
 TLS_TX, TLS_RX, SOL_TLS = 1, 2, 282
 
-# family of the listener, where the client connects to, TOA, what the application is told
-ROWS = [(socket.AF_INET, SRV4, toa(200, CLIENT4, 50101), (CLIENT4, 50101)),
-        (socket.AF_INET6, SRV4, toa(200, CLIENT4, 50102), ('::ffff:' + CLIENT4, 50102)),
-        (socket.AF_INET6, SRV6, toa(253, CLIENT6, 50103), (CLIENT6, 50103)),
-        (socket.AF_INET6, SRV4, toa(254, CLIENT6, 50104), (CLIENT6, 50104))]
+ROWS = rows(50101)
+
+# "hello" of TLS 1.2 by AES-128-GCM, the first record of keys that are all zero
+KEYS = struct.pack('HH', 0x303, 51) + bytes(36)
+RECORD = bytes.fromhex('170303001d00000000000000006bedb6a20f2ca39ab72e30658e9cdf3e89569c5013')
 
 
 def syscall(what, *arguments):
@@ -135,35 +137,39 @@ def plain_accept(wire):
                 peer.reset()
 
 
+def accept_all(server):
+    """(socket, name) of each connection that waits there."""
+    server.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            yield server.accept()
+
+
 @case
 def reuseport(wire):
     """Listeners that share a port: each connection has its own client, whoever accepts it."""
     share = [(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)]
-    first = listen(options=share)
-    servers = [first] + [listen(options=share, port=port_of(first)) for _ in range(3)]
-    for server in servers:
-        server.setblocking(False)
-    peers = {}
-    for number in range(40):
-        peer = Peer(wire, SRV4, port_of(first)).connect(toa(200, CLIENT4, 51000 + number))
-        peers[(CLIENT4, 51000 + number)] = peer
-    took = []
-    for server in servers:
-        took.append(0)
-        while True:
-            try:
-                conn, name = server.accept()
-            except BlockingIOError:
-                break
-            took[-1] += 1
-            if name not in peers:
-                raise Failed(f'accept() names {name}')
-            check_names(conn, name, name)
-            peers.pop(name).reset()
-            conn.close()
-        server.close()
-    expect('connections that nobody accepted', list(peers), [])
-    expect('listeners that accepted something', sum(map(bool, took)), 4)
+    for family, dst, kind, client in LAYOUTS:
+        first = listen(family, options=share)
+        servers = [first] + [listen(family, options=share, port=port_of(first)) for _ in range(3)]
+        peers = {}
+        for port in range(51000, 51020):
+            peer = Peer(wire, dst, port_of(first)).connect(toa(kind, client, port))
+            peers[(told(family, client), port)] = peer
+        took = []
+        for server in servers:
+            took.append(0)
+            for conn, name in accept_all(server):
+                took[-1] += 1
+                if name[:2] not in peers:
+                    raise Failed(f'accept() names {name}')
+                check_names(conn, name, name[:2])
+                peers.pop(name[:2]).reset()
+                conn.close()
+            server.close()
+        expect('connections that nobody accepted', list(peers), [])
+        if sum(map(bool, took)) < 2:
+            raise Failed(f'accepted by each listener: {took}')
 
 
 @case
@@ -207,13 +213,6 @@ def put(bpf_map, sock):
     syscall('bpf', BPF, BPF_MAP_UPDATE_ELEM, attributes, len(attributes))
 
 
-def check_without_module(conn, peer):
-    """The module can leave while the connection lives; it has the wire's name then."""
-    unload()
-    expect('after rmmod', conn.getpeername()[:2], (told(conn.family, peer.src), peer.sport))
-    load()
-
-
 @case
 def in_a_sockmap(wire):
     """A sockmap replaces a socket's operations: names stay, the entry goes with the socket, and
@@ -234,7 +233,8 @@ def in_a_sockmap(wire):
 
 @case
 def kernel_tls(wire):
-    """kTLS replaces a socket's operations; that survives the module's end (others oops)."""
+    """kTLS replaces a socket's operations: a record comes and goes, and the socket ends, while the
+    module is away (others oops)."""
     if run('modprobe', 'tls', check=False).returncode:
         raise Skipped('this kernel has no module tls')
     for directions in ((TLS_TX,), (TLS_RX,), (TLS_TX, TLS_RX)):
@@ -244,10 +244,11 @@ def kernel_tls(wire):
                 with accepted(server, peer) as (conn, name):
                     conn.setsockopt(socket.IPPROTO_TCP, TCP_ULP, b'tls')
                     for direction in directions:
-                        conn.setsockopt(SOL_TLS, direction,
-                                        struct.pack('HH', 0x303, 51) + bytes(36))
+                        conn.setsockopt(SOL_TLS, direction, KEYS)
                     check_names(conn, name, want)
-                    check_without_module(conn, peer)
+                    check_without_module(conn, peer,
+                                         arrives=RECORD if TLS_RX in directions else b'hello',
+                                         leaves=RECORD if TLS_TX in directions else b'hello')
 
 
 @case
