@@ -474,10 +474,10 @@ def test_refused_restore_keeps_secret():
                                                   "--start-daemon backup --mcast-interface lo\n"
                                                   "-P -z 10.9.1.1:2000-2999\n")
         equal(status, 255, "exit status")
+        equal(secret_of(netns), first, "the secret")
         equal(lines[-1], "ipvsadm: line 4 of the rules is refused, and so nothing of them is "
               "applied (but what cannot be undone: start-daemon, zero): -P -z 10.9.1.1:2000-2999",
               "what it says")
-        equal(secret_of(netns), first, "the secret")
         netns.ok("--stop-daemon", "backup")
         netns.ipvsadm("-R", stdin=f"--secret-file {files[1]}\n-P -z 10.9.1.1\n")
         if secret_of(netns) in (first, "random"):

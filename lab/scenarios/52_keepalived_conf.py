@@ -332,8 +332,8 @@ def lb2_by_ssh(t):
     os.makedirs('/run/sshd', exist_ok=True)
     os.makedirs('/root/.ssh', exist_ok=True)
     with open('/root/.ssh/config', 'w', encoding='ascii') as file:
-        file.write(f'Host lb2\n HostName {RS1}\n User root\n IdentityFile {key}\n LogLevel ERROR\n'
-                   ' StrictHostKeyChecking no\n UserKnownHostsFile /dev/null\n')
+        file.write(f'Host lb2\n HostName {RS1}\n User root\n IdentityFile {key}\n'
+                   ' LogLevel ERROR\n StrictHostKeyChecking no\n UserKnownHostsFile /dev/null\n')
     with open(t.rs1.path('command'), 'w', encoding='ascii') as file:
         file.write(REMOTE.format(hide=hide))
     os.chmod(file.name, 0o755)

@@ -14,9 +14,10 @@ REQUEST, ACK, DUMP = 1, 4, 0x300
 MULTI, DUMP_INTR = 2, 0x10
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 ACK_TLVS, CAPPED = 0x200, 0x100
-NLMSGERR_ATTR_MSG = 1
+NLMSGERR_ATTR_MSG, NLMSGERR_ATTR_OFFS = 1, 2
 GENL_ID_CTRL, CTRL_GETFAMILY, CTRL_FAMILY_ID, CTRL_FAMILY_NAME = 16, 3, 1, 2
 NESTED = 0x8000
+HEADERS = 16 + 4            # of netlink and generic netlink, before the attributes
 
 SET_SERVICE, DEL_SERVICE, GET_SERVICE, ADD_LADDR, DEL_LADDR, GET_LADDR, FLUSH, ZERO, \
     SET_OPTIONS, GET_OPTIONS, GET_CONN, DEL_CONN = COMMANDS = range(1, 13)
@@ -87,18 +88,34 @@ class Answer:
     text: str = ''
     messages: tuple = ()
     interrupted: bool = False   # NLM_F_DUMP_INTR: changed meanwhile
+    blamed: tuple = ()          # the attribute that the sentence is about, behind its nests
 
     def __str__(self):
-        return f'{os.strerror(self.errno)}: {self.text!r}'
+        return f'{os.strerror(self.errno)}: {self.text!r} {self.blamed}'
 
 
-def extack_text(body, flags):
-    """The sentence of an NLMSG_ERROR."""
+def extack(body, flags, request):
+    """The sentence of an NLMSG_ERROR, and the attribute of the request that it is about."""
     if not flags & ACK_TLVS:
-        return ''
+        return '', ()
     size = struct.unpack('=I', body[4:8])[0]
     found = attributes(body[4 + (16 if flags & CAPPED else (size + 3) & ~3):])
-    return found.get(NLMSGERR_ATTR_MSG, b'').rstrip(b'\0').decode()
+    offset = found.get(NLMSGERR_ATTR_OFFS)
+    blamed = attribute_at(request, struct.unpack('=I', offset)[0] - HEADERS) if offset else ()
+    return found.get(NLMSGERR_ATTR_MSG, b'').rstrip(b'\0').decode(), blamed
+
+
+def attribute_at(data, offset):
+    """Which attribute begins there, with the nests that it is in? (-1,): none does."""
+    at = 0
+    while at <= offset and len(data) - at >= 4:
+        length, kind = struct.unpack('=HH', data[at:at + 4])
+        if at == offset:
+            return (kind & 0x3fff,)
+        if offset < at + length:
+            return (kind & 0x3fff, *attribute_at(data[at + 4:at + length], offset - at - 4))
+        at += max((length + 3) & ~3, 4)
+    return (-1,)
 
 
 class Genetlink:
@@ -111,6 +128,7 @@ class Genetlink:
         for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK):
             self.sock.setsockopt(SOL_NETLINK, option, 1)
         self.sequence = 0
+        self.request = b''      # the attributes of the last one
         self.family = GENL_ID_CTRL
         name = attribute(CTRL_FAMILY_NAME, family.encode() + b'\0')
         answer = self.ask(CTRL_GETFAMILY, name, version=1)
@@ -122,6 +140,7 @@ class Genetlink:
         """Send a command and read its answer; cut: leave out bytes of the end."""
         body = struct.pack('=BBH', command, version, 0) + message
         body = body[:len(body) - cut]
+        self.request = body[4:]
         self.sequence += 1
         self.sock.send(struct.pack('=IHHII', 16 + len(body), self.family, REQUEST | flags,
                                    self.sequence, 0) + body)
@@ -143,6 +162,7 @@ class Genetlink:
                 interrupted |= bool(flags & MULTI and flags & DUMP_INTR)
                 if kind in (NLMSG_ERROR, NLMSG_DONE):
                     number = -struct.unpack('=i', body[:4])[0] if len(body) >= 4 else 0
-                    text = extack_text(body, flags) if kind == NLMSG_ERROR else ''
-                    return Answer(number, text, tuple(messages), interrupted)
+                    text, blamed = extack(body, flags, self.request) \
+                        if kind == NLMSG_ERROR else ('', ())
+                    return Answer(number, text, tuple(messages), interrupted, blamed)
                 messages.append(body)
