@@ -133,10 +133,18 @@ bench-toa: deps-build deps-lab modules tools
 	@lab/vm-run --icount $(KERNEL) lab/bench/toa.py
 .PHONY: bench-toa
 
-## bench: what a packet costs the LB, in instructions, beside NAT, nft and its flowtable
+## bench: instructions on the LB, beside NAT, nft, HAProxy (FLOWS=n, ROWS=packets|connections)
 bench: deps-build deps-lab modules tools
-	@lab/vm-run --icount -m 2048 -t 7200 $(KERNEL) lab/bench/lb.py $(if $(FLOWS),--flows $(FLOWS))
+	@lab/vm-run --icount -m $(if $(FLOWS),6144,2048) -t 7200 $(KERNEL) lab/bench/lb.py \
+		$(if $(FLOWS),--flows $(FLOWS)) $(if $(ROWS),--rows $(ROWS))
 .PHONY: bench
+
+## profile: what a packet of WAY executes, by function, or beside the way LESS
+profile: deps-build deps-lab modules tools
+	@$(MAKE) -C lab/fuzz BUILD=$(BUILD)/fuzz PROFILER=$(BUILD)/bench/profile.so profiler
+	@lab/vm-run --icount --profile -m 2048 $(KERNEL) lab/bench/profile.py \
+		$(if $(COLUMN),--column '$(COLUMN)') '$(or $(WAY),FULLNAT, slow path)' $(if $(LESS),'$(LESS)')
+.PHONY: profile
 
 ##@ Play
 ## lab: four machines, the whole chain, a table of what everyone saw (SHELL_ON=lb)

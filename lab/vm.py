@@ -196,10 +196,11 @@ class Vm:
     """One guest. icount: its one processor is emulated, and its clock counts instructions: a
     nanosecond is one instruction. systemd: that is its init, and starts what is enabled in
     rootfs(), which is copied over the guest's root at each boot. disk: a file with an ext4, which
-    has what the guest writes and so lets it boot again as it was."""
+    has what the guest writes and so lets it boot again as it was. plugin: one of QEMU's, which
+    writes into this machine's directory."""
 
     def __init__(self, run, name, *, nics=(), memory=512, cpus=1, console=False, icount=False,
-                 systemd=False, disk=None, words=()):
+                 systemd=False, disk=None, words=(), plugin=None):
         self.owner = run
         self.kernel = run.kernel    # what it boots next
         self.name = name
@@ -211,6 +212,7 @@ class Vm:
         self.systemd = systemd
         self.disk = disk
         self.words = list(words)    # for the kernel's command line
+        self.plugin = plugin
         self.directory = os.path.join(run.directory, name)
         self.console_path = os.path.join(run.directory, f'{name}.console')
         self.process = None
@@ -248,6 +250,9 @@ class Vm:
             append += ['lab.systemd', 'systemd.getty_auto=no', 'systemd.show_status=no']
         if self.disk:
             append.append('lab.disk')
+        if self.plugin:
+            # a kernel on one processor would take the locks out of its instructions
+            append.append('noreplace-smp')
         accel = list(TCG if self.icount else run.accelerator)
         if self.icount:
             accel += ['-icount', 'shift=0,sleep=off']
@@ -276,6 +281,8 @@ class Vm:
             command += ['-fsdev', f'local,id={tag},path={path},security_model=none,'
                                   f'multidevs=remap{flags}',
                         '-device', f'virtio-9p-pci,fsdev={tag},mount_tag={tag}']
+        if self.plugin:
+            command += ['-plugin', f'{self.plugin},out={self.directory}']
         if self.disk:
             command += ['-drive', f'file={self.disk.replace(",", ",,")},format=raw,if=none,id=disk',
                         '-device', 'virtio-blk-pci,drive=disk']

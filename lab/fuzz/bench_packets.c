@@ -5,8 +5,8 @@
  *   bench-packets OUR-CLIENT OUR-SERVER LB-OUTER LB-INNER SERVICE FLOWS PACKETS ROUNDS [nobody]
  *
  * The first four are NAMESPACE:DEVICE, SERVICE is PROTOCOL/VIP:PORT/RS:PORT. Makes FLOWS
- * connections, then sends PACKETS small packets of them in turn, ROUNDS times, from the
- * client's side and then from the real server's. A packet is through when send returns: with
+ * connections, then sends PACKETS small packets of the first of them in turn, ROUNDS times, from
+ * the client's side and then from the real server's. A packet is through when send returns: with
  * one processor the devices' softirqs run in there. Prints "request N" and "reply N", the
  * nanoseconds of one packet in the best round.
  *
@@ -92,9 +92,9 @@ static double now(void)
 	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-/* Nanoseconds of one packet. */
+/* Nanoseconds of one packet, of each step'th flow in turn. */
 static double send_all(const struct wire *wire, struct small *small, uint32_t flows,
-		       uint32_t packets)
+		       uint32_t packets, uint32_t step)
 {
 	struct mmsghdr messages[WIRE_BATCH] = {};
 	struct iovec iov[WIRE_BATCH];
@@ -106,7 +106,7 @@ static double send_all(const struct wire *wire, struct small *small, uint32_t fl
 			iov[i] = (struct iovec){ small[at].data, small[at].len };
 			messages[i].msg_hdr.msg_iov = &iov[i];
 			messages[i].msg_hdr.msg_iovlen = 1;
-			at = at + 1 < flows ? at + 1 : 0;
+			at = at + step < flows ? at + step : 0;
 		}
 		if (sendmmsg(wire->fd, messages, WIRE_BATCH, 0) != WIRE_BATCH)
 			die("send", "packet socket");
@@ -114,17 +114,23 @@ static double send_all(const struct wire *wire, struct small *small, uint32_t fl
 	return (now() - began) / sent;
 }
 
+/* Every second client of TCP speaks without timestamps: the others are measured. */
 static double best(const struct wire *wire, struct small *small, uint32_t flows,
 		   uint32_t packets, uint32_t rounds)
 {
-	double least = send_all(wire, small, flows, packets), one;
+	double least, one;
 	uint32_t i;
 
+	/* of many flows they have been silent for too long by now to be fast */
+	send_all(wire, small, flows, packets, 2);
+	least = send_all(wire, small, flows, packets, 2);
+	NOP_MARK(1);
 	for (i = 0; i < rounds; i++) {
-		one = send_all(wire, small, flows, packets);
+		one = send_all(wire, small, flows, packets, 2);
 		if (one < least)
 			least = one;
 	}
+	NOP_MARK(2);
 	return least;
 }
 
@@ -157,9 +163,9 @@ int main(int argc, char **argv)
 	}
 	ends_deafen(&ends);
 	/* a conversation in both directions: UDP counts as open then */
-	send_all(&ends.client, bench.requests, flows, 2 * flows);
-	send_all(&ends.server, bench.replies, flows, 2 * flows);
-	send_all(&ends.client, bench.requests, flows, 2 * flows);
+	send_all(&ends.client, bench.requests, flows, flows, 1);
+	send_all(&ends.server, bench.replies, flows, flows, 1);
+	send_all(&ends.client, bench.requests, flows, flows, 1);
 	printf("request %.1f\n", best(&ends.client, bench.requests, flows, packets, rounds));
 	printf("reply %.1f\n", best(&ends.server, bench.replies, flows, packets, rounds));
 	return 0;

@@ -21,20 +21,27 @@ void die(const char *what, const char *which)
 	exit(1);
 }
 
-/* "NAMESPACE:DEVICE": enters the namespace for good, returns the device. */
-static const char *enter(const char *where)
+/* Enters the namespace that is named up to a colon, for good. */
+void wire_enter(const char *where)
 {
-	const char *device = strchr(where, ':');
 	char path[128];
 	int fd;
 
-	if (!device)
-		die("not NAMESPACE:DEVICE", where);
-	snprintf(path, sizeof(path), "/run/netns/%.*s", (int)(device - where), where);
+	snprintf(path, sizeof(path), "/run/netns/%.*s", (int)strcspn(where, ":"), where);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || setns(fd, CLONE_NEWNET))
 		die("namespace", path);
 	close(fd);
+}
+
+/* "NAMESPACE:DEVICE": enters the namespace for good, returns the device. */
+static const char *enter(const char *where)
+{
+	const char *device = strchr(where, ':');
+
+	if (!device)
+		die("not NAMESPACE:DEVICE", where);
+	wire_enter(where);
 	return device + 1;
 }
 
