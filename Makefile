@@ -20,8 +20,8 @@ UAPI    := $(TOP)/ipvs-fullnat/include/uapi
 override BUILD := $(abspath $(BUILD))
 export BUILD KDIR
 
-# KERNEL=debug is built here, which takes more tools than unpacking does
-DEPS_KERNEL := $(if $(filter debug,$(KERNEL)),deps-debug)
+# KERNEL=debug is built here, which takes more tools than unpacking does; newest has a root of its own
+DEPS_KERNEL := $(if $(filter debug,$(KERNEL)),deps-debug) $(if $(filter newest,$(KERNEL)),deps-lab)
 
 .DEFAULT_GOAL := all
 MAKEFLAGS += --no-print-directory
@@ -86,6 +86,16 @@ check-long: deps
 check-packages: deps
 	@lab/check --packages $(KERNELS)
 .PHONY: check-packages
+
+## check-compat: older builds beside the newest, as docs/compatibility.md promises (KERNEL)
+check-compat: deps-build deps-lab modules tools
+	@lab/compat-check $(KERNEL)
+.PHONY: check-compat
+
+## walk: README.md, word for word, on fresh Debians: one load balancer, then a cluster
+walk: deps-build deps-lab deps-package
+	@lab/walk $(KERNEL)
+.PHONY: walk
 
 ## check-debug: the scenarios on the debug kernel, and failing allocations (LONG=1: @long)
 check-debug: deps deps-debug
