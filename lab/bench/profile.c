@@ -4,10 +4,8 @@
  * marks, and which of them lock the bus. "lab/vm-run --icount --profile" loads it; profile.py
  * reads what it writes.
  *
- * The marks are no-ops in a program of the guest, NOP_MARK() in wire.h. At each second
+ * The marks are no-ops in a program of the guest, mark_begin() in lab/fuzz/wire.h. At each second
  * one a file DIRECTORY/N is written, with a line "ADDRESS COUNT LOCKED" for each instruction.
- *
- * QEMU's packages have no header for plugins: this is what is needed of its version 1.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,36 +14,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EXPORT	__attribute__((visibility("default")))
-
-struct qemu_plugin_tb;
-struct qemu_plugin_insn;
-enum { INLINE_ADD_U64 };
-enum { NO_REGISTERS };
-
-EXPORT int qemu_plugin_version = 1;
-
-void qemu_plugin_register_vcpu_tb_trans_cb(uint64_t id, void (*translated)(uint64_t id,
-					   struct qemu_plugin_tb *tb));
-size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
-struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t i);
-const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
-size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
-uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
-void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn *insn, int op, void *ptr,
-						uint64_t imm);
-void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn,
-					    void (*executed)(unsigned int cpu, void *data),
-					    int flags, void *data);
+#include "qemu_plugin.h"
 
 #define TABLE_BITS	22
-#define TABLE_SIZE	(1u << TABLE_BITS)
+#define TABLE_SIZE	0x400000u
 
 struct counter {
 	uint64_t address;
 	uint64_t count;
 	bool locked;
 };
+
+EXPORT int qemu_plugin_version = 1;
 
 static struct counter *table;
 static const char *directory = ".";

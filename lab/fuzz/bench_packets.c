@@ -124,13 +124,13 @@ static double best(const struct wire *wire, struct small *small, uint32_t flows,
 	/* of many flows they have been silent for too long by now to be fast */
 	send_all(wire, small, flows, packets, 2);
 	least = send_all(wire, small, flows, packets, 2);
-	NOP_MARK(1);
+	mark_begin();
 	for (i = 0; i < rounds; i++) {
 		one = send_all(wire, small, flows, packets, 2);
 		if (one < least)
 			least = one;
 	}
-	NOP_MARK(2);
+	mark_end();
 	return least;
 }
 
