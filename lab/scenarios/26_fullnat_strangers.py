@@ -15,41 +15,18 @@ import socket
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
 from lib.rawtcp import RawHost, RawTcp
+from lib.firewall import check_unnoticed, strict_nft
 from lib.traffic import echo, greeted
 from lib.udp import UdpServer, ask_udp
 
-RAW_CLIENT, RAW_SERVER = '198.51.100.77', '10.0.0.77'
-
-FIREWALL = f'''table inet strict {{
-    counter invalid {{ }}
-    counter unwelcome {{ }}
-    chain pre {{
-        type filter hook prerouting priority 0
-        ct state invalid counter name invalid drop
-    }}
-    chain in {{
-        type filter hook input priority 0; policy drop
-        ct state invalid counter name invalid drop
-        iif lo accept
-        ip daddr {VIP} tcp dport 8000 accept
-        counter name unwelcome
-    }}
-    chain out {{
-        type filter hook output priority 0
-        ct state invalid counter name invalid drop
-    }}
-    chain post {{
-        type filter hook postrouting priority 0
-        ct state invalid counter name invalid drop
-    }}
-}}'''
+RAW_CLIENT = '198.51.100.77'
 
 
 def test_firewall(t):
     """conntrack, `ct state invalid drop` everywhere, and an INPUT policy that admits the
     VIP's port only: our traffic does not notice, nor does conntrack notice our traffic."""
     t.fullnat(8000)
-    t.lb.nft(FIREWALL)
+    t.lb.nft(strict_nft(V4, 'tcp'))
     servers = [server.peer_server(8000) for server in t.servers]
     blob = os.urandom(1 << 20)
     for number in range(20):
@@ -64,9 +41,7 @@ def test_firewall(t):
         sock.shutdown(socket.SHUT_WR)
         equal(sock.recv(1), b'', 'after the FIN')
     equal(sum(len(server.clients) for server in servers), 21, 'connections')
-    for name in ('invalid', 'unwelcome'):
-        text = t.lb.run(f'nft list counter inet strict {name}').out
-        check('packets 0 ' in text, f'counter {name}: {text}')
+    check_unnoticed(t)
     equal(observe.tcp_counters(t.client)['TCPSynRetrans'], 0, 'SYNs sent again')
     equal(t.lb.run('conntrack -L 2>/dev/null').out, '', 'conntrack entries')
 
