@@ -7,7 +7,7 @@
  *
  * A SYN with another ISN on a live connection may be a new connection of the
  * client, or a forgery: its offsets are pending, used for this SYN only, until
- * the RS's SYN-ACK acknowledges it.
+ * the RS's SYN-ACK acknowledges it, or the RS goes on with the former connection.
  *
  * Softirq, or process context (LOCAL_OUT), under RCU.
  */
@@ -436,6 +436,18 @@ static void reply_accepts(struct fnat_pkt *pkt, const struct tcphdr *th, bool pa
 }
 
 /*
+ * New data, or an acknowledgment of some: the RS goes on with the connection as it is, so
+ * the pending SYN was a forgery, or one that it has challenged and that will come again.
+ */
+static bool reply_goes_on(const struct fnat_tcp *tcp, const struct tcphdr *th, bool payload)
+{
+	if (th->rst)
+		return false;
+	return payload || (th->ack && !(tcp->unknown & FNAT_TCP_NO_SEQ_END) &&
+			   (s32)(ntohl(th->ack_seq) - tcp->seq_end) > 0);
+}
+
+/*
  * Advances the handshake and tells which offsets are this packet's. False: data
  * before the RS has answered our SYN, which belongs to a former connection of
  * this port and is not for this client. (A bare ACK of that kind must pass: the
@@ -457,6 +469,8 @@ static bool reply_offsets(struct fnat_pkt *pkt, const struct tcphdr *th, unsigne
 		reply_synack(pkt, th);
 	else if (!tcp->accepted)
 		reply_accepts(pkt, th, payload);
+	else if (reply_goes_on(tcp, th, payload))
+		WRITE_ONCE(tcp->has_pending, 0);
 	if (th->fin && tcp->accepted) {
 		WRITE_ONCE(tcp->rs_fin, ntohl(th->seq) + payload + 1);
 		WRITE_ONCE(tcp->rs_closed, true);

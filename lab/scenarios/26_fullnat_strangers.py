@@ -11,45 +11,23 @@ Seen failing, each with a copy of the modules that was broken like this:
 """
 import os
 import socket
+import threading
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
 from lib.rawtcp import RawHost, RawTcp
+from lib.firewall import check_unnoticed, strict_nft
 from lib.traffic import echo, greeted
 from lib.udp import UdpServer, ask_udp
 
-RAW_CLIENT, RAW_SERVER = '198.51.100.77', '10.0.0.77'
-
-FIREWALL = f'''table inet strict {{
-    counter invalid {{ }}
-    counter unwelcome {{ }}
-    chain pre {{
-        type filter hook prerouting priority 0
-        ct state invalid counter name invalid drop
-    }}
-    chain in {{
-        type filter hook input priority 0; policy drop
-        ct state invalid counter name invalid drop
-        iif lo accept
-        ip daddr {VIP} tcp dport 8000 accept
-        counter name unwelcome
-    }}
-    chain out {{
-        type filter hook output priority 0
-        ct state invalid counter name invalid drop
-    }}
-    chain post {{
-        type filter hook postrouting priority 0
-        ct state invalid counter name invalid drop
-    }}
-}}'''
+RAW_CLIENT = '198.51.100.77'
 
 
 def test_firewall(t):
     """conntrack, `ct state invalid drop` everywhere, and an INPUT policy that admits the
     VIP's port only: our traffic does not notice, nor does conntrack notice our traffic."""
     t.fullnat(8000)
-    t.lb.nft(FIREWALL)
+    t.lb.nft(strict_nft(V4, 'tcp'))
     servers = [server.peer_server(8000) for server in t.servers]
     blob = os.urandom(1 << 20)
     for number in range(20):
@@ -64,9 +42,7 @@ def test_firewall(t):
         sock.shutdown(socket.SHUT_WR)
         equal(sock.recv(1), b'', 'after the FIN')
     equal(sum(len(server.clients) for server in servers), 21, 'connections')
-    for name in ('invalid', 'unwelcome'):
-        text = t.lb.run(f'nft list counter inet strict {name}').out
-        check('packets 0 ' in text, f'counter {name}: {text}')
+    check_unnoticed(t)
     equal(observe.tcp_counters(t.client)['TCPSynRetrans'], 0, 'SYNs sent again')
     equal(t.lb.run('conntrack -L 2>/dev/null').out, '', 'conntrack entries')
 
@@ -191,26 +167,114 @@ def test_default_entry_local_client(t, family):
     equal(observe.drops(t.lb), {}, 'drops')
 
 
-def test_spoofed_syn(t):
-    """SYNs with other numbers on a live connection, from who knows its tuple: it goes on."""
-    t.fullnat(8000, servers=(RS1,))
-    server = t.rs1.peer_server(8000)
-    host = RawHost(t.client, 'eth0', RAW_CLIENT, t.lb, 'outer')
-    host.address = CLIENT       # what follows is sent in the name of the real client
-    with t.client.connect(VIP, 8000, source_port=45000) as sock:
+def fast(t):
+    """(requests, replies) that took the fast path so far."""
+    stats = t.lb.fullnat_stats()
+    return stats['fast_request'], stats['fast_reply']
+
+
+def await_fast(t, sock):
+    """Both directions of the connection take the fast path."""
+    before = fast(t)
+    until(lambda: echo(sock) or all(new > old for new, old in zip(fast(t), before)), 10,
+          'the fast path')
+
+
+def spoof(t, family, port, times=1):
+    """A SYN with a number of its own in the name of the client's live connection from this
+    port, sent so often."""
+    host = family.raw(t)
+    host.address = family.client
+    spoofed = RawTcp(host, family.vip, 8000, sport=port)
+    for _ in range(times):
+        spoofed.send('S', seq=spoofed.isn)
+
+
+def check_spoofed(t, count, packets_with_toa):
+    """All these SYNs were one connection's, which has never begun anew."""
+    stats = t.lb.fullnat_stats()
+    equal((stats['conns'], stats['syn_pending'], stats['syn_committed']), (1, count, 0),
+          'conns, syn_pending, syn_committed')
+    equal(stats['toa_packets'], packets_with_toa, 'packets with TOA')
+    equal(observe.drops(t.lb), {}, 'drops')
+
+
+def test_spoofed_syn(t, family):
+    """SYNs with other numbers on a live connection, from who knows its tuple: it goes on, as
+    fast as before."""
+    t.fullnat(8000, family=family, servers=(family.rs1,))
+    server = t.rs1.peer_server(8000, family=family.af)
+    with t.client.connect(family.vip, 8000, source=family.client, source_port=45000) as sock:
+        await_fast(t, sock)
+        with_toa = t.lb.fullnat_stats()['toa_packets']
         greeted(sock)
         for number in range(10):
-            spoofed = RawTcp(host, VIP, 8000, sport=45000)
             # one of them is sent twice: it is the same pending SYN
-            for _ in range(1 + (number == 0)):
-                spoofed.send('S', seq=spoofed.isn)
+            spoof(t, family, 45000, 1 + (number == 0))
+            equal(observe.ipvs_state(t.lb, 45000), 'ESTABLISHED', 'state of ip_vs')
+        await_fast(t, sock)
             echo(sock, os.urandom(20000))
         sock.shutdown(socket.SHUT_WR)
         equal(sock.recv(1), b'', 'after the FIN')
-    stats = t.lb.fullnat_stats()
-    equal((stats['conns'], stats['syn_pending'], stats['syn_committed']), (1, 10, 0),
-          'conns, syn_pending, syn_committed')
-    equal(server.clients, [(CLIENT, 45000)], 'clients')
+    check_spoofed(t, 10, with_toa)
+    equal(server.clients, [(family.client, 45000)], 'clients')
+
+
+class HalfClosed:
+    """A connection that one side has closed; the other one goes on sending. Both ends are the
+    scenario's."""
+
+    def __init__(self, t, family, port, closed_by_client):
+        accepted, self.over = [], threading.Event()
+
+        def serve(sock, seen):
+            sock.sendall(greeting(seen.peername))
+            accepted.append(sock)
+            self.over.wait()
+
+        t.rs1.peer_server(8000, family=family.af, handler=serve)
+        client = t.client.connect(family.vip, 8000, source=family.client, source_port=port)
+        greeted(client)
+        until(lambda: accepted, what='the server has accepted')
+        ends = client, accepted[0]
+        self.closed, self.open = ends if closed_by_client else ends[::-1]
+        self.closed.shutdown(socket.SHUT_WR)
+        self.open.settimeout(30)
+        equal(self.open.recv(1), b'', 'what the other side reads')
+
+    def pass_on(self, data):
+        """From the side that is open to the other one."""
+        self.open.sendall(data)
+        check(read_until(self.closed, len(data)) == data, 'the data differ')
+
+    def end(self):
+        """The other side closes, too."""
+        self.open.shutdown(socket.SHUT_WR)
+        equal(self.closed.recv(1), b'', 'after the other FIN')
+        self.over.set()
+
+
+@each([f'{family}_{side}' for family in FAMILIES for side in ('client', 'server')])
+def test_spoofed_syn_half_closed(t, value):
+    """The same when the client, or the server, has closed and the other one still sends. For
+    ip_vs it is a new connection for a moment, and with the next packet an open one."""
+    name, side = value.split('_')
+    family = V4 if name == 'v4' else V6
+    t.fullnat(8000, family=family, servers=(family.rs1,))
+    conn = HalfClosed(t, family, 45000, side == 'client')
+    state = {'client': 'CLOSE_WAIT', 'server': 'FIN_WAIT'}[side]
+    until(lambda: observe.ipvs_state(t.lb, 45000) == state, 10, f'{state} at ip_vs')
+    conn.pass_on(os.urandom(20000))
+    with_toa = t.lb.fullnat_stats()['toa_packets']
+    for _ in range(5):
+        spoof(t, family, 45000)
+        conn.pass_on(os.urandom(20000))
+        equal(observe.ipvs_state(t.lb, 45000), 'ESTABLISHED', 'state of ip_vs')
+    conn.end()
+    until(lambda: observe.ipvs_state(t.lb, 45000) != 'ESTABLISHED', 10, 'the end at ip_vs')
+    print(f'# in the end: {observe.timeouts(t.lb)}', flush=True)
+    check_spoofed(t, 5, with_toa)
+    equal(t.rs1.toa_stats()['stored'], 1, 'stored by toa')
 
 
 def test_tuple_used_again(t):

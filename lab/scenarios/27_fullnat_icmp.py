@@ -21,14 +21,13 @@ import struct
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
-from lib.traffic import greeted
+from lib.icmp import (TIME_EXCEEDED, TOO_BIG, TTL, UNREACHABLE, icmp_socket, parse_error,
+                      short_lived)
+from lib.traffic import both_ways, exchange, greeted
 from lib.udp import UdpServer, ask_udp, udp_header, udp_service, udp_socket
 
 import pcap
 
-# what says "too big" in each family: protocol, type, code
-TOO_BIG = {V4: (socket.IPPROTO_ICMP, 3, 4), V6: (socket.IPPROTO_ICMPV6, 2, 0)}
-UNREACHABLE = {V4: (3, 3), V6: (1, 4)}          # port unreachable: type, code
 SMALL = {V4: 1200, V6: 1290}
 
 
@@ -47,20 +46,6 @@ WALL = '''table inet wall {{
 def wall(t, family):
     """A default-drop INPUT on the LB that admits the services and no ICMP error."""
     t.lb.nft(WALL.format(nft=family.nft, vip=family.vip))
-
-
-def icmp_socket(host, family):
-    """A raw socket that gets (and sends) this host's ICMP."""
-    sock = host.socket(family.af, socket.SOCK_RAW, TOO_BIG[family][0])
-    sock.settimeout(30)
-    if family is V6:        # no neighbour discovery
-        sock.setsockopt(socket.IPPROTO_ICMPV6, 1, struct.pack('8I', *only_errors()))
-    return sock
-
-
-def only_errors():
-    """ICMP6_FILTER: blocks all but types 1 to 4."""
-    return [0xffffffff & ~0b11110] + [0xffffffff] * 7
 
 
 def pack(family, address):
@@ -101,22 +86,6 @@ def told_mtus(family, capture):
     proto, *kind = TOO_BIG[family]
     return [struct.unpack('!I', packet.payload[4:8])[0] for packet in capture.packets()
             if packet.proto == proto and list(packet.payload[:2]) == kind]
-
-
-def parse_error(family, sock):
-    """(source address, type and code, mtu, quoted source, quoted destination, bytes 4 to 8 of
-    the quoted transport header) of the next error; its checksums are right."""
-    packet, source = sock.recvfrom(2048)
-    icmp = packet[(packet[0] & 15) * 4:] if family is V4 else packet
-    if family is V4:        # the kernel has verified those of ICMPv6
-        equal(pcap.checksum(icmp), 0, 'ICMP checksum')
-        equal(pcap.checksum(icmp[8:28]), 0, 'checksum of the quoted header')
-    inner, size = icmp[8:], 16 if family is V6 else 4
-    addresses = inner[family.header - 2 * size:family.header]
-    sport, dport, rest = struct.unpack('!HHI', inner[family.header:family.header + 8])
-    return (source[0], tuple(icmp[:2]), struct.unpack('!I', icmp[4:8])[0],
-            (socket.inet_ntop(family.af, addresses[:size]), sport),
-            (socket.inet_ntop(family.af, addresses[size:]), dport), rest)
 
 
 def send_errors(host, family, source, address, mtu, quoted):
@@ -282,21 +251,94 @@ def test_time_exceeded(t, family):
     there; with one hop more the RS has it."""
     family.fullnat(t)
     server = t.rs1.peer_server(8000, family=family.af)
-    level, option = (socket.IPPROTO_IP, socket.IP_TTL) if family is V4 else \
-        (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS)
     listening = icmp_socket(t.client, family)
-    sock = t.client.socket(family.af)
-    sock.setsockopt(level, option, 1)
-    sock.setblocking(False)
-    sock.connect_ex((family.vip, 8000))
+    sock = short_lived(t.client, family, socket.SOCK_STREAM, 1, (family.vip, 8000))
     source, kind, *_ = parse_error(family, listening)
-    equal((source, kind), (family.vip, (11, 0) if family is V4 else (3, 0)), 'time exceeded')
+    equal((source, kind), (family.vip, TIME_EXCEEDED[family]), 'time exceeded')
     sock.close()
     equal(t.lb.fullnat_stats()['drop_ttl'], 1, 'drop_ttl')
     sock = t.client.socket(family.af)
-    sock.setsockopt(level, option, 2)
+    sock.setsockopt(*TTL[family], 2)
     sock.settimeout(30)
     sock.connect((family.vip, 8000))
     own = greeted(sock)
     equal(server.clients, [own], 'clients')
     sock.close()
+
+
+SIDES = [f'{family}_{side}' for family in FAMILIES for side in ('rs', 'client')]
+
+
+def behind_router(t, family, side):
+    """A router whose ways take 1300 bytes, and behind it the real servers or the client, each on
+    a wire of 1500. Returns the capture of who is behind it, and rs1's address."""
+    t.add_bridge('far')
+    router = t.add_router('router', family, 1, 'far')
+    observe.real_wire(t)
+    for device in ('eth0', 'far'):
+        observe.offloads(router, device, False)
+    servers, ends = family.servers, [(family.vip, 'eth0'), (family.host(50, 1), 'far')]
+    t.lb.batch([f'route add {family.host(0, 1)}/{family.length} via {family.host(1)}'])
+    if side == 'rs':
+        servers = t.move_servers(family, 'far', family.host(1, 1))
+        ends = (family.lip, 'eth0'), (servers[0], 'far')
+        capture = t.rs1.capture()
+    else:
+        t.plug(t.client, 'far', 'far')
+        t.client.batch(['link set far up',
+                        f'addr add {family.host(50, 1)}/{family.length} dev far nodad',
+                        f'route add {family.vip}/{family.host_length} via {family.host(1, 1)}'])
+        observe.offloads(t.client, 'far', False)
+        capture = t.client.capture('far')
+    for address, device in ends:
+        via = f'via {family.lb_inner} ' if address == family.vip else ''
+        router.run(f'ip route add {address}/{family.host_length} {via}dev {device} mtu lock 1300')
+    return capture, servers[0]
+
+
+def forget_mtus(t):
+    """Nobody knows any path's MTU."""
+    for host in t.hosts:
+        host.run('ip -4 route flush cache && ip -6 route flush cache')
+
+
+def check_next_hop(t, family):
+    """The hop behind the LB answers for packets whose time ends there: the client is told, by
+    the VIP, of its own packet."""
+    listening = icmp_socket(t.client, family)
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with short_lived(t.client, family, kind, 2, (family.vip, 8000)) as sock:
+            own = sock.getsockname()[:2]
+            source, what, _, *quoted, _ = parse_error(family, listening)
+        equal((source, what, *quoted), (family.vip, TIME_EXCEEDED[family], own,
+                                        (family.vip, 8000)), 'time exceeded')
+
+
+@each(SIDES)
+def test_path_mtu_by_router(t, value):
+    """A router, not the LB, is where the path's MTU is least: whoever sends too much learns it
+    through the LB, and all arrives."""
+    name, side = value.split('_')
+    family = V4 if name == 'v4' else V6
+    capture, server = behind_router(t, family, side)
+    for protocol in ('tcp', 'udp'):
+        t.fullnat(8000, family=family, service=family.service(8000, protocol=protocol),
+                  servers=(server,))
+    blob = os.urandom(1 << 20)
+    t.rs1.peer_server(8000, family=family.af, handler=exchange(blob))
+    UdpServer(t.rs1, 8000, family)
+    told = 'icmp_to_client' if side == 'rs' else 'icmp_to_rs'
+    both_ways(t, family, blob, 'through the router')
+    stats = t.lb.fullnat_stats()
+    check(min(stats['fast_request'], stats['fast_reply']) > 100, f'fast packets: {stats}')
+    check(stats[told] >= 1, f'who sends segments was not told: {stats}')
+    forget_mtus(t)
+    with t.client.socket(family.af, socket.SOCK_DGRAM) as sock:
+        equal(ask_udp(sock, (family.vip, 8000), blob[:1400], again=5), blob[:1400][::-1], 'answer')
+    check(t.lb.fullnat_stats()[told] > stats[told], 'who sends datagrams was not told')
+    equal(stats['conns_without_toa'], 0, 'conns_without_toa')
+    sizes = [packet.ip_length for packet in capture.packets()
+             if packet.dst in (server, family.host(50, 1))]
+    check(1200 < max(sizes) <= 1300, f'the largest packet behind the router: {max(sizes)}')
+    if side == 'rs':
+        check_next_hop(t, family)

@@ -14,8 +14,9 @@ import re
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
+from lib.icmp import TIME_EXCEEDED, icmp_socket, parse_error, short_lived
 from lib.traffic import Chain, echo, greeted, reset
-from lib.udp import UdpServer, ask_udp, udp_socket
+from lib.udp import UdpServer, ask_udp, received, udp_service, udp_socket
 
 REDIRECTS = 'icmp[icmptype] == icmp-redirect or (icmp6 and ip6[40] == 137)'
 
@@ -51,6 +52,27 @@ def test_one_arm(t, family):
 
 
 def test_server_behind_router(t, family):
+def test_udp_one_arm(t, family):
+    """The same of datagrams, small ones and in fragments."""
+    vip = one_subnet(t, family)
+    t.fullnat(8000, family=family, vip=vip, service=family.service(8000, vip, 'udp'))
+    redirects = [host.capture(expression=REDIRECTS) for host in (t.client, *t.servers)]
+    captures = [host.capture() for host in t.servers]
+    servers = [UdpServer(host, 8000, family) for host in t.servers]
+    for _ in range(10):
+        with udp_socket(t.client, family, source=family.host(1)) as sock:
+            for size in (1, 3000, 1):
+                blob = os.urandom(size)
+                equal(ask_udp(sock, (vip, 8000), blob), blob[::-1], 'answer')
+    equal([len(server.peers) for server in servers], [15, 15], 'datagrams')
+    for server, capture in zip(family.servers, captures):
+        talk = {frozenset((packet.src, packet.dst)) for packet in capture.packets()
+                if packet.dport}
+        equal(talk, {frozenset((server, family.lip))}, 'who talks at the server\'s card')
+    equal([str(packet) for capture in redirects for packet in capture.packets()], [], 'redirects')
+    equal(observe.drops(t.lb), {}, 'drops')
+
+
     """Real servers in another subnet, which know the way to the LIPs and no other."""
     t.add_bridge('far')
     t.add_router('router', family, 1, 'far')
@@ -210,6 +232,25 @@ def test_all_ports(t, family):
 
 
 def test_lip_shared_with_host(t, family):
+def test_udp_all_ports(t, family):
+    """The same of datagrams: for a client all ports are one server's, and each answer comes from
+    the port that was asked."""
+    ports = (8000, 8001, 8002)
+    udp_service(t, family, 0, service_options='-p 300')
+    servers = [[UdpServer(host, port, family) for port in ports] for host in t.servers]
+    for client in (family.client, family.client2):
+        for port in ports * 3:
+            with udp_socket(t.client, family, source=client) as sock:
+                equal(ask_udp(sock, (family.vip, port), b'abc'), b'cba', f'answer of {port}')
+    equal([[len(server.peers) for server in one] for one in servers], [[3] * 3] * 2,
+          'datagrams per server and port')
+    with udp_socket(t.client, family) as sock:
+        sock.connect((family.vip, 8003))
+        sock.send(b'anybody there?')
+        equal(received(sock), 'refused', 'a port where nobody listens')
+    equal(observe.drops(t.lb), {}, 'drops')
+
+
     """The LB's only inner address, with a range of ports for us: the LB itself goes on talking
     and listening there."""
     t.lb.peer_server(2222, family=family.af)

@@ -8,12 +8,14 @@ Seen failing with a copy of the modules that was broken like this:
 
 and conntrack_and_masquerade_beside_v6 with a LIP that the LB may talk from (no preferred_lft 0).
 """
+import os
 import socket
 import time
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
-from lib.traffic import Chain, echo, reset
+from lib.firewall import check_unnoticed, strict_nft
+from lib.traffic import Chain, echo, greeted, reset
 from lib.udp import UdpServer, ask_udp, udp_service, udp_socket
 
 TOOLS = {'v4': ('iptables-nft', 'iptables-legacy'), 'v6': ('ip6tables-nft', 'ip6tables-legacy')}
@@ -125,6 +127,80 @@ def test_iptables_default_drop(t, family):
         t.lb.run(f'{tool} -P INPUT ACCEPT && {tool} -F && {tool} -t mangle -F')
     equal(observe.tcp_counters(t.client)['TCPSynRetrans'], 0, 'SYNs sent again')
     chain.check()
+
+
+def test_udp_default_drop(t, family):
+    """nft's strict rules, and datagrams of all sizes: neither they nor their fragments are
+    harmed, nor known to conntrack. What a rule drops afterwards stands still."""
+    udp_service(t, family, 8000, servers=(family.rs1,))
+    t.lb.nft(strict_nft(family, 'udp'))
+    server = UdpServer(t.rs1, 8000, family)
+    where = family.vip, 8000
+    with udp_socket(t.client, family) as sock, \
+            udp_socket(t.client, family, source=family.client2) as blocked:
+        for size in (1, 8192, 60000, 1):
+            blob = os.urandom(size)
+            for one in (sock, blocked):
+                check(ask_udp(one, where, blob) == blob[::-1], f'{size} bytes')
+        check_unnoticed(t)
+        equal(len(set(server.peers)), 2, 'local ports')
+        block = NftBlock(t, family, family.client2)
+        made = time.monotonic()
+        until(lambda: time.monotonic() - made > FAST_TERM, what='no packet is fast any more')
+        before = len(server.peers)
+        for size in (1, 8192):
+            blocked.sendto(bytes(size), where)
+        equal(ask_udp(sock, where, b'abc'), b'cba', 'answer of another client')
+        equal(len(server.peers) - before, 1, 'datagrams that have arrived')
+        block.remove()
+        equal(ask_udp(blocked, where, b'abc'), b'cba', 'answer without the rule')
+    equal(observe.drops(t.lb), {}, 'drops')
+
+
+SCTP = 132
+
+
+def sctp_talks(t, family):
+    """A connection of SCTP that names its client. Returns it."""
+    sock = t.client.socket(family.af, proto=SCTP)
+    sock.settimeout(30)
+    sock.bind((family.client, 0))
+    sock.connect((family.vip, 8000))
+    greeted(sock)
+    echo(sock)
+    return sock
+
+
+def test_sctp_beside(t, family):
+    """Stock NAT of SCTP at the same VIP and port, beside FULLNAT and after our module has gone:
+    it is none of our business."""
+    run('modprobe sctp')
+    t.fullnat(8000, family=family, servers=(family.rs1,))
+    nat = f'--sctp-service {address_port(family.vip, 8000)}'
+    t.lb.run(f'ipvsadm -A {nat} -s rr && '
+             f'ipvsadm -a {nat} -r {address_port(family.rs1, 8000)} -m')
+    for name in ('ipv4.ip_forward', 'ipv6.conf.all.forwarding'):
+        t.lb.sysctl(f'net.{name}', 1)
+    t.lb.sysctl('net.ipv4.vs.fullnat_timeout_close', 1)
+    t.rs1.run(f'ip route add {family.client}/{family.host_length} via {family.lb_inner}')
+    servers = [t.rs1.peer_server(8000, family=family.af, address=family.rs1, protocol=protocol)
+               for protocol in (SCTP, 0)]
+    held = sctp_talks(t, family)
+    equal(t.lb.fullnat_stats()['conns'], 0, 'conns')
+    with t.client.connect(family.vip, 8000, source=family.client) as sock:
+        greeted(sock)
+        echo(sock)
+        echo(held)
+        stats = t.lb.fullnat_stats()
+        equal((stats['conns'], stats['conns_without_toa']), (1, 0), 'conns, conns_without_toa')
+        equal(observe.drops(t.lb), {}, 'drops')
+        reset(sock)
+    t.lb.run(f'ipvsadm -D {family.service(8000)}')
+    until(lambda: run('rmmod ip_vs_fullnat', check=False).rc == 0, what='our module goes')
+    echo(held)
+    sctp_talks(t, family).close()
+    held.close()
+    equal([len(server.clients) for server in servers], [2, 1], 'connections of SCTP, of TCP')
 
 
 STATEFUL = '''table inet stateful {{

@@ -16,6 +16,7 @@ from lib import observe
 from lib.rawtcp import MSS, RawTcp
 from lib.servers import says_and_closes
 from lib.traffic import Chain, echo, greeted, reset
+from lib.udp import UdpServer, ask_udp, udp_service, udp_socket
 
 NO_SCHEDULERS = {'ftp', 'pe_sip'}
 
@@ -242,6 +243,65 @@ def test_expire_nodest_conn(t, family):
     client, port = held[t.rs1].own
     equal(chain.ask(family.vip, 8000, source=client, source_port=port), t.rs2, 'server')
     chain.check_clients()
+
+
+def converse(family, sock):
+    """A question and its answer, three times."""
+    for _ in range(3):
+        equal(ask_udp(sock, (family.vip, 8000), b'abc'), b'cba', 'answer')
+
+
+def conversations(t, family, servers):
+    """A socket for each server that talks to it; the server of the first one."""
+    found = {}
+    for _ in servers:
+        before = [len(server.peers) for server in servers]
+        sock = udp_socket(t.client, family)
+        converse(family, sock)
+        more = [len(server.peers) - count for server, count in zip(servers, before)]
+        found[more.index(3)] = sock
+    equal(sorted(found), [0, 1], 'servers that have a conversation')
+    return [found[number] for number in sorted(found)]
+
+
+def check_newcomers(t, family, servers):
+    """Others are served, by the second server."""
+    before = [len(server.peers) for server in servers]
+    for _ in range(3):
+        with udp_socket(t.client, family) as sock:
+            converse(family, sock)
+    equal([len(server.peers) - count for server, count in zip(servers, before)], [0, 9],
+          'datagrams of newcomers')
+
+
+def test_udp_drain_and_removal(t, family):
+    """Conversations over UDP: with weight 0 a server keeps those it has. Of one that is removed
+    they stand still until it is back; with expire_nodest_conn its ports are free, and the next
+    datagram goes to another server."""
+    service = udp_service(t, family, 8000)
+    servers = [UdpServer(host, 8000, family) for host in t.servers]
+    first, second = conversations(t, family, servers)
+    mine = servers[0].peers[-1]
+    edit(t, service, family.rs1, '-w 0')
+    check_newcomers(t, family, servers)
+    converse(family, first)
+
+    destination = f'{service} -r {address_port(family.rs1, 8000)}'
+    t.lb.run(f'ipvsadm -d {destination}')
+    first.sendto(b'nobody gets it', (family.vip, 8000))
+    converse(family, second)
+    check_newcomers(t, family, servers)
+    t.lb.run(f'ipvsadm -a {destination}')
+    converse(family, first)
+    equal(servers[0].peers, [mine] * 9, 'datagrams of the conversation')
+
+    t.lb.sysctl('net.ipv4.vs.expire_nodest_conn', 1)
+    held = observe.laddr(t.lb, family.lip)['conns']
+    t.lb.run(f'ipvsadm -d {destination}')
+    until(lambda: observe.laddr(t.lb, family.lip)['conns'] == held - 1, what='its port is free')
+    converse(family, first)
+    equal(len(servers[0].peers), 9, 'datagrams at the server that is gone')
+    equal(observe.drops(t.lb), {}, 'drops')
 
 
 def same_port_again(t, family, chain, port, times):

@@ -10,7 +10,6 @@ timer on the LB let bulk time out. With a copy of the modules that was broken li
   packets in a list not marked to be cut anew, on 6.12: lists_with_toa (not lists_both_ways)
   packets in a list dropped, on 6.12: lists_both_ways
 """
-import hashlib
 import os
 import re
 import socket
@@ -19,7 +18,8 @@ from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wil
 from lib import observe, trace
 from lib.rawtcp import MSS, SACK_PERMITTED, WINDOW_SCALE, RawTcp, timestamps
 from lib.segments import (answer_to, check_segments, full_payload, requests_of, slow_server)
-from lib.servers import digest_of_rest
+from lib.traffic import both_ways, exchange
+from lib.udp import udp_service, udp_socket
 
 # client, LB outer, LB inner, RS; from one to the next only one changes
 MIXES = [tuple(bool((n ^ n >> 1) >> bit & 1) for bit in range(4)) for n in range(16)]
@@ -72,31 +72,6 @@ def big(t):
     text = t.lb.run('nft reset counters table inet big').out
     return [int(re.search(name + r' {\s*packets (\d+)', text)[1])
             for name in ('requests', 'replies')]
-
-
-def exchange(blob):
-    """A server that reads to the FIN, answers with the sha256, and sends this."""
-    def serve(sock, _):
-        sock.sendall(digest_of_rest(sock).digest())
-        sock.sendall(blob)
-    return serve
-
-
-def both_ways(t, family, blob, what):
-    """The client sends the data and gets them back; nothing changes on the way."""
-    wanted, got = hashlib.sha256(blob).digest(), hashlib.sha256()
-    with t.client.connect(family.vip, 8000, timeout=60) as sock:
-        sock.sendall(blob)
-        sock.shutdown(socket.SHUT_WR)
-        data = read_until(sock, 32)
-        equal(data[:32], wanted, f'{what}: sha256 of the upload')
-        data, size = data[32:], 0
-        while data or size < len(blob):
-            got.update(data)
-            size += len(data)
-            data = sock.recv(1 << 18)
-            check(data or size == len(blob), f'{what}: ended after {size} bytes')
-    equal((size, got.digest()), (len(blob), wanted), f'{what}: size and sha256 of the download')
 
 
 def check_no_drops(t):

@@ -5,15 +5,14 @@ path does; what changes on the LB changes it at once.
 import os
 import re
 import socket
-import struct
 import threading
 import time
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import basics, observe
-from lib.rawtcp import device_mac, ip_header
+from lib.rawtcp import device_mac
 from lib.traffic import echo, greeted, reset
-from lib.udp import UdpServer, ask_udp, udp_service, udp_socket
+from lib.udp import UdpServer, ask_udp, datagram, udp_service, udp_socket
 
 PORT = 8000
 SWITCH = 'net.ipv4.vs.fullnat_fast_path'
@@ -367,20 +366,12 @@ def test_other_device(t):
             ask_udp(sock, (VIP, PORT), b'again')
         before, seen = fast(t), len(server.peers)
         check(before[0] > 3, f'fast requests: {before[0]}')
-        forged = udp_packet(sock.getsockname(), (VIP, PORT), b'forged')
+        forged = datagram(sock.getsockname(), (VIP, PORT), b'forged')
         stranger_sends(stranger, t.lb, forged, 20)
         until(lambda: observe.tcp_counters(t.lb)['IPReversePathFilter'] >= 20, what='all refused')
         equal(fast(t), before, 'fast packets')
         equal(len(server.peers), seen, 'datagrams at the server')
         ask_udp(sock, (VIP, PORT), b'goes on')
-
-
-def udp_packet(source, destination, payload):
-    """A datagram of IPv4 without a checksum."""
-    udp = struct.pack('!HHHH', source[1], destination[1], 8 + len(payload), 0) + payload
-    header = ip_header(source[0], destination[0], len(udp))
-    header = header[:9] + bytes((socket.IPPROTO_UDP, 0, 0)) + header[12:]
-    return header[:10] + struct.pack('!H', pcap.checksum(header)) + header[12:] + udp
 
 
 def stranger_sends(stranger, lb, packet, count):

@@ -49,14 +49,13 @@ def ip_version(address):
     return ipaddress.ip_address(address).version
 
 
-def ip_header(source, destination, length):
+def ip_header(source, destination, length, protocol=socket.IPPROTO_TCP):
     """The IPv4 or IPv6 header in front of `length` bytes of TCP."""
     pair = ipaddress.ip_address(source).packed + ipaddress.ip_address(destination).packed
     if ip_version(destination) == 6:
-        return struct.pack('!IHBB', 6 << 28, length, socket.IPPROTO_TCP, 64) + pair
+        return struct.pack('!IHBB', 6 << 28, length, protocol, 64) + pair
     # with DF the identification means nothing; GRO merges only if it does not jump
-    head = struct.pack('!BBHHHBBH', 0x45, 0, 20 + length, 0, 0x4000, 64, socket.IPPROTO_TCP,
-                       0) + pair
+    head = struct.pack('!BBHHHBBH', 0x45, 0, 20 + length, 0, 0x4000, 64, protocol, 0) + pair
     return head[:10] + struct.pack('!H', pcap.checksum(head)) + head[12:]
 
 

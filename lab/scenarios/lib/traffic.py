@@ -2,11 +2,12 @@
 """Conversations through the chain, and what its members must tell about them in
 the end."""
 import dataclasses
+import hashlib
 import socket
 
 from . import basics, observe
 from .namespace import Namespace
-from .servers import greeting
+from .servers import digest_of_rest, greeting
 from .topology import V4
 
 
@@ -28,6 +29,32 @@ def reset(sock):
     """End the connection by an RST: no end of it keeps a TIME_WAIT."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b'\1\0\0\0\0\0\0\0')
     sock.close()
+
+
+def exchange(blob):
+    """A server that reads to the FIN, answers with the sha256, and sends this."""
+    def serve(sock, _):
+        sock.sendall(digest_of_rest(sock).digest())
+        sock.sendall(blob)
+    return serve
+
+
+def both_ways(t, family, blob, what):
+    """The client sends the data and gets them back; nothing changes on the way."""
+    wanted, got = hashlib.sha256(blob).digest(), hashlib.sha256()
+    with t.client.connect(family.vip, 8000, timeout=60) as sock:
+        sock.sendall(blob)
+        sock.shutdown(socket.SHUT_WR)
+        data = basics.read_until(sock, 32)
+        basics.equal(data[:32], wanted, f'{what}: sha256 of the upload')
+        data, size = data[32:], 0
+        while data or size < len(blob):
+            got.update(data)
+            size += len(data)
+            data = sock.recv(1 << 18)
+            basics.check(data or size == len(blob), f'{what}: ended after {size} bytes')
+    basics.equal((size, got.digest()), (len(blob), wanted),
+                 f'{what}: size and sha256 of the download')
 
 
 @dataclasses.dataclass

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 """UDP in scenarios: a server that answers a datagram with its bytes in reverse."""
+import ipaddress
 import socket
+import struct
 import threading
 
+import pcap
+
 from . import basics, observe
+from .rawtcp import ip_header
 
 LINK_HEADER = 14
 
@@ -30,10 +35,10 @@ class UdpServer:
                 pass
 
 
-def udp_socket(host, family, port=0):
-    """A client's socket, of its first address; a port of its own or any."""
+def udp_socket(host, family, port=0, source=None):
+    """A client's socket, of its first address or this one; a port of its own or any."""
     sock = host.socket(family.af, socket.SOCK_DGRAM)
-    sock.bind((family.client, port))
+    sock.bind((source or family.client, port))
     sock.settimeout(10)
     return sock
 
@@ -59,6 +64,16 @@ def udp_service(t, family, port, **options):
     """A FULLNAT service for UDP, as an operator types it; see Topology.fullnat."""
     return t.fullnat(port, family=family, service=family.service(port, protocol='udp'), toa=False,
                      **options)
+
+
+def datagram(source, destination, payload):
+    """A packet from one (address, port) to another."""
+    pair = b''.join(ipaddress.ip_address(address).packed for address, _ in (source, destination))
+    size = 8 + len(payload)
+    header = struct.pack('!HHHH', source[1], destination[1], size, 0)
+    check = pcap.checksum(pair + struct.pack('!II', size, socket.IPPROTO_UDP) + header + payload)
+    return (ip_header(source[0], destination[0], size, socket.IPPROTO_UDP) + header[:6]
+            + struct.pack('!H', check or 0xffff) + payload)
 
 
 def udp_header(capture, family, payload):

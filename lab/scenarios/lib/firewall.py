@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A strict firewall on the LB, as nft has it."""
+from . import basics
+
+STRICT = '''table inet strict {{
+    counter invalid {{ }}
+    counter unwelcome {{ }}
+    chain pre {{
+        type filter hook prerouting priority 0
+        ct state invalid counter name invalid drop
+    }}
+    chain in {{
+        type filter hook input priority 0; policy drop
+        ct state invalid counter name invalid drop
+        iif lo accept
+        meta l4proto ipv6-icmp accept
+        {nft} daddr {vip} {protocol} dport 8000 accept
+        counter name unwelcome
+    }}
+    chain out {{
+        type filter hook output priority 0
+        ct state invalid counter name invalid drop
+    }}
+    chain post {{
+        type filter hook postrouting priority 0
+        ct state invalid counter name invalid drop
+    }}
+}}'''
+
+
+def strict_nft(family, protocol):
+    """What is invalid is dropped everywhere, and INPUT admits port 8000 of the VIP only."""
+    return STRICT.format(nft=family.nft, vip=family.vip, protocol=protocol)
+
+
+def check_unnoticed(t):
+    """Those rules have dropped nothing, and conntrack knows of nobody."""
+    for name in ('invalid', 'unwelcome'):
+        text = t.lb.run(f'nft list counter inet strict {name}').out
+        basics.check('packets 0 ' in text, f'counter {name}: {text}')
+    basics.equal(t.lb.run('conntrack -L 2>/dev/null').out, '', 'conntrack entries')
