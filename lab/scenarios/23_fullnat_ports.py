@@ -13,6 +13,7 @@ from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wil
 from lib import observe
 from lib.rawtcp import RawHost, RawTcp
 from lib.servers import says_and_closes, waits_for_the_end
+from lib.traffic import echo, greeted
 
 FIRST, LAST = 30000, 30019
 PORTS = LAST - FIRST + 1
@@ -41,7 +42,7 @@ def time_waits(host):
 def many_short(t, client_first, client_timestamps):
     """500 connections, one after the other, through 20 ports to one real server."""
     t.client.sysctl('net.ipv4.tcp_timestamps', int(client_timestamps))
-    observe.narrow_pool(t, 8000, FIRST, LAST, (RS1,))
+    observe.narrow_pool(t, 8000, FIRST, LAST)
     # nothing shall end by itself meanwhile
     t.lb.sysctl('net.ipv4.vs.fullnat_timeout_timewait', 300)
     t.lb.sysctl('net.ipv4.vs.fullnat_timeout_close', 300)
@@ -86,34 +87,32 @@ def test_client_closes_first_without_timestamps(t):
     many_short(t, True, False)
 
 
-def test_all_held(t):
+def test_all_held(t, family):
     """20 held at once: the 21st waits, is counted, and gets a port as soon as one is free."""
-    observe.narrow_pool(t, 8000, FIRST, LAST, (RS1,))
-    server = t.rs1.peer_server(8000)
-    held = [t.client.connect(VIP, 8000) for _ in range(PORTS)]
+    observe.narrow_pool(t, 8000, FIRST, LAST, family)
+    server = t.rs1.peer_server(8000, family=family.af)
+    held = [t.client.connect(family.vip, 8000) for _ in range(PORTS)]
     until(lambda: len(server.clients) == PORTS, what='all are accepted')
     result = []
     waiting = threading.Thread(target=lambda: result.append(
-        t.client.ask(VIP, 8000, b'late', source_port=45000)), daemon=True)
+        t.client.ask(family.vip, 8000, b'late', source=family.client, source_port=45000)),
+        daemon=True)
     waiting.start()
     until(lambda: t.lb.fullnat_stats()['drop_exhausted'] >= 1, what='drop_exhausted')
-    view = observe.overview(t.lb)
+    service = observe.overview(t.lb)[f'service tcp {address_port(family.vip, 8000)}']
+    laddr = observe.laddr(t.lb, family.lip)
     dropped = t.lb.fullnat_stats()['drop_exhausted']
-    equal(view[f'service tcp {VIP}:8000']['exhausted'], dropped, 'exhausted of the service')
-    equal(view[f'laddr {LIP}']['exhausted'], dropped, 'exhausted of the local address')
-    equal(view[f'laddr {LIP}']['conns'], PORTS, 'ports held')
+    equal(service['exhausted'], dropped, 'exhausted of the service')
+    equal(laddr['exhausted'], dropped, 'exhausted of the local address')
+    equal(laddr['conns'], PORTS, 'ports held')
     equal((result, len(server.clients)), ([], PORTS), 'what the 21st got')
     held.pop().close()
     waiting.join(20)
-    equal(result, [((CLIENT, 45000), f'{CLIENT} 45000\nlate'.encode())], 'the 21st')
-    for number, sock in enumerate(held):
-        own = sock.getsockname()
-        line = f'{own[0]} {own[1]}\nstill here'.encode()
-        sock.sendall(b'still here')
-        data = b''
-        while len(data) < len(line):
-            data += sock.recv(100)
-        equal(data, line, f'held connection {number}')
+    equal(result, [((family.client, 45000), f'{family.client} 45000\nlate'.encode())],
+          'the 21st')
+    for sock in held:
+        greeted(sock)
+        echo(sock)
     check(observe.tcp_counters(t.client)['TCPSynRetrans'] >= 1, 'it did not have to wait')
     equal(t.lb.fullnat_stats()['conns'], PORTS + 1, 'conns')
 

@@ -252,20 +252,20 @@ def test_oldest_half_open_first(t):
           (victims, True), f'drops of the oldest ({dropped})')
 
 
-def flooded(t, ports, syns, rate, timeout):
+def flooded(t, family, ports, syns, rate, timeout):
     """SYNs of invented clients to a real server: they hold no more than half of the ports
     (connections that have just closed may hold the others), established connections live, and
     new ones succeed. rate: SYNs per second for an idle machine; on a slow one honest handshakes
     take longer, too."""
     strangers.introduce(t)
-    service = strangers.named(8000, RS1)
-    bystanders = strangers.Bystanders(t, 8000)
+    service = strangers.named(8000, family.rs1, vip=family.vip)
+    bystanders = strangers.Bystanders(t, 8000, family=family)
     flood = strangers.Background(t, strangers.flood_command(service, 'S', 0, syns, 1,
                                                           int(rate / basics.SCALE)))
     held = []
 
     def over():
-        held.append(observe.laddr(t.lb, LIP)['half_open'])
+        held.append(observe.laddr(t.lb, family.lip)['half_open'])
         return not flood.running()
 
     capture = t.rs1.capture()
@@ -284,13 +284,13 @@ def flooded(t, ports, syns, rate, timeout):
     return stats
 
 
-def test_syn_flood(t):
-    """Ten times as many spoofed SYNs as there are ports."""
-    ports, syns = 200, 2000
-    observe.narrow_pool(t, 8000, FIRST_PORT, FIRST_PORT + ports - 1, (RS1,))
+def test_syn_flood(t, family):
+    """Ten times as many spoofed SYNs as there are ports; over IPv6 half of that."""
+    ports, syns = 200, 2000 if family is V4 else 1000
+    observe.narrow_pool(t, 8000, FIRST_PORT, FIRST_PORT + ports - 1, family)
     t.lb.sysctl('net.ipv4.vs.fullnat_timeout_timewait', 1)
-    server = t.rs1.peer_server(8000)
-    stats = flooded(t, ports, syns, 250, 60)
+    server = t.rs1.peer_server(8000, family=family.af)
+    stats = flooded(t, family, ports, syns, 250, 60)
     check(stats['takeover_half_open'] >= syns / 2, 'too few were recycled')
     strangers.check_seen([server])
 
@@ -302,7 +302,7 @@ def test_syn_flood_of_a_whole_address(t):
     t.fullnat(8000, servers=(RS1,))
     server = t.rs1.peer_server(8000)
     ports = 64511
-    stats = flooded(t, ports, 650000, 0, 1500)
+    stats = flooded(t, V4, ports, 650000, 0, 1500)
     check(stats['takeover_half_open'] >= 100000, 'too few were recycled')
     strangers.check_seen([server])
 

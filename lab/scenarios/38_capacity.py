@@ -25,7 +25,7 @@ THOUSAND = '10.9.0.0-10.9.3.231'
 
 def laddrs(t):
     """The local addresses of /proc/net/ip_vs_fullnat: {address: its line's values}."""
-    return {name.split()[1]: value for name, value in observe.overview(t.lb).items()
+    return {name.split()[1].strip('[]'): value for name, value in observe.overview(t.lb).items()
             if name.startswith('laddr ')}
 
 
@@ -46,30 +46,30 @@ def short_ends(t):
         t.lb.sysctl(f'net.ipv4.vs.fullnat_timeout_{name}', 1)
 
 
-def test_ranges_under_traffic(t):
+def test_ranges_under_traffic(t, family):
     """A range and a prefix; the prefix is removed and added again while connections come
     and go: none fails, what lasts drains, nobody new comes while it is away."""
-    first = [f'10.0.0.{number}' for number in range(100, 104)]
-    second = [f'10.0.0.{number}' for number in range(104, 108)]
-    t.fullnat(8000, lips=())
+    first = [family.host(number) for number in range(100, 104)]
+    second = [family.host(number) for number in range(104, 108)]
+    prefix = f'{second[0]}/{family.host_length - 2}'
+    service = t.fullnat(8000, family=family, lips=())
     for address in (*first, *second):
         t.add_lip(address)
-    service = f'-t {VIP}:8000'
     t.lb.run(f'ipvsadm -P {service} -z {first[0]}-{first[-1]}')
-    t.lb.run(f'ipvsadm -P {service} -z {second[0]}/30')
+    t.lb.run(f'ipvsadm -P {service} -z {prefix}')
     short_ends(t)
-    servers = [server.peer_server(8000) for server in t.servers]
-    bystanders = strangers.Bystanders(t, 8000, lasting=16)
+    servers = [server.peer_server(8000, family=family.af) for server in t.servers]
+    bystanders = strangers.Bystanders(t, 8000, family=family, lasting=16)
     for _ in range(2):
         until(lambda: held(t, second) and held(t, first), what='both are in use')
-        t.lb.run(f'ipvsadm -Q {service} -z {second[0]}/30')
+        t.lb.run(f'ipvsadm -Q {service} -z {prefix}')
         # what has not ended after this many new ones lasts, or came later
         done = bystanders.done + 4
         until(lambda: bystanders.done >= done and held(t, second) <= 16, what='it drains')
         left, done = held(t, second), bystanders.done + 10
         until(lambda: bystanders.done >= done, what='others come')
         check(held(t, second) <= left, 'a removed address got connections')
-        t.lb.run(f'ipvsadm -P {service} -z {second[0]}/30')
+        t.lb.run(f'ipvsadm -P {service} -z {prefix}')
         until(lambda: held(t, second) > left, what='it is in use again')
     bystanders.stop()
     strangers.check_seen(servers)

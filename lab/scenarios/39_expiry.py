@@ -10,12 +10,14 @@ Seen failing, each with a copy of the module that was broken like this:
   open connections given the timeout of half-open ones: ip_vs_timeouts
   an RST answered by an RST: unknown_reset_v4; a FIN not counted: unknown_reset_v6
 """
+import socket
 import time
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import basics, observe
 from lib.rawtcp import RawTcp
 from lib.traffic import echo, greeted, reset
+from lib.udp import UdpServer, ask_udp, udp_service, udp_socket
 
 PORT = 8000
 IDLE = round(2 * basics.SCALE)     # seconds; a busy machine must come to speak in that time
@@ -135,20 +137,44 @@ def test_last_reply(t, family):
     until(lambda: timeouts(t)['ESTABLISHED'] <= 60, 10, 'the own timeout after the greeting')
 
 
-def test_ip_vs_timeouts(t):
-    """What `ipvsadm --set` says holds for open connections; those that are closed or not yet
-    open have FULLNAT's own, shorter ones."""
+def check_left(t, protocol, state, seconds):
+    """The only connection in this state has about so much time left."""
+    found = dict(observe.timeouts(t.lb, protocol))
+    check(seconds - 30 <= found.get(state, 0) <= seconds, f'{seconds} s of {state}: {found}')
+
+
+@each(FAMILIES)
+def test_ip_vs_timeouts(t, family):
+    """What `ipvsadm --set` says holds for open connections, for those that the server has
+    closed, and for conversations over UDP; those that are closed or not yet open have FULLNAT's
+    own, shorter ones."""
     t.lb.run('ipvsadm --set 1234 120 300')
-    client, _ = spoken(t, V4)
-    check(1234 - 30 <= timeouts(t)['ESTABLISHED'] <= 1234, f'{timeouts(t)}')
+    client, server = spoken(t, family)
+    check_left(t, 'TCP', 'ESTABLISHED', 1234)
     t.lb.run('ipvsadm --set 2345 0 0')
     client.sendall(b'more')
     until(lambda: 2345 - 30 <= timeouts(t)['ESTABLISHED'] <= 2345, 10, 'the new timeout')
+    t.lb.run('ipvsadm --set 0 77 66')
+    client.sendall(b'still open')
+    check_left(t, 'TCP', 'ESTABLISHED', 2345)
+    server.shutdown(socket.SHUT_WR)
+    until(lambda: 'FIN_WAIT' in timeouts(t), 10, 'FIN_WAIT')
+    check_left(t, 'TCP', 'FIN_WAIT', 77)
     reset(client)
     until(lambda: timeouts(t).get('CLOSE', 99) <= 10, 10, 'the timeout of CLOSE')
-    half_open = RawTcp(V4.raw(t), VIP, PORT)
+    half_open = RawTcp(family.raw(t), family.vip, PORT)
     half_open.syn()
     check(timeouts(t)['SYN_RECV'] <= 30, f'{timeouts(t)}')
+    half_open.send('A')
+    half_open.send('FA')
+    until(lambda: 'CLOSE_WAIT' in timeouts(t), 10, 'CLOSE_WAIT')
+    check_left(t, 'TCP', 'CLOSE_WAIT', 60)      # which cannot be set
+    udp_service(t, family, PORT, servers=(family.rs1,))
+    UdpServer(t.rs1, PORT, family)
+    with udp_socket(t.client, family) as sock:
+        for _ in range(2):
+            ask_udp(sock, (family.vip, PORT), b'talk')
+    check_left(t, 'UDP', 'UDP', 66)
 
 
 @each(FAMILIES)

@@ -6,6 +6,7 @@ import re
 import pcap
 
 from . import basics
+from .topology import V4
 
 TOA_KINDS = (200, 253, 254)
 
@@ -167,6 +168,6 @@ def real_wire(t):
         offloads(host, device, False)
 
 
-def narrow_pool(t, port, first, last, servers):
-    """A FULLNAT service with one local address and few ports."""
-    t.fullnat(port, servers=servers, lip_ports=f'{first}-{last}')
+def narrow_pool(t, port, first, last, family=V4):
+    """A FULLNAT service over rs1 with one local address and few ports."""
+    family.fullnat(t, port, lip_ports=f'{first}-{last}')

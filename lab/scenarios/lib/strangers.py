@@ -14,7 +14,7 @@ import time
 from . import basics
 from .checkers import read, write
 from .rawtcp import device_mac
-from .topology import CLIENT, CLIENT2, CLIENT_V6, RS1, RS2, VIP, VIP_V6
+from .topology import CLIENT, CLIENT2, CLIENT_V6, FAMILIES, RS1, RS2, V4, VIP, VIP_V6
 from .traffic import greeted
 
 INVENTED, INVENTED_V6 = '198.18.0.0/15', '2001:db8:bad::/48'
@@ -134,7 +134,8 @@ class Bystanders:
     """Real clients of real servers: connections that last, and new ones all the time. They
     compare what the server says of them with who they are."""
 
-    def __init__(self, t, port, *, lasting=8, patience=30):
+    def __init__(self, t, port, *, family=V4, lasting=8, patience=30):
+        self.vip = family.vip
         self.port = port
         self.client = t.client
         self.patience = patience
@@ -144,15 +145,15 @@ class Bystanders:
         self.failures = []
         self.harmed = None
         self.stopping = threading.Event()
-        self.lasting = [self.begin(CLIENT) for _ in range(lasting)]
-        jobs = [lambda s=source: self._come_and_go(s) for source in (CLIENT, CLIENT2)]
+        self.lasting = [self.begin(family.client) for _ in range(lasting)]
+        jobs = [lambda s=source: self._come_and_go(s) for source in (family.client, family.client2)]
         self.threads = [threading.Thread(target=job, daemon=True) for job in (*jobs, self._stay)]
         for thread in self.threads:
             thread.start()
 
     def begin(self, source):
         """A connection whose server has said the right thing."""
-        sock = self.client.connect(VIP, self.port, source=source, timeout=self.patience)
+        sock = self.client.connect(self.vip, self.port, source=source, timeout=self.patience)
         try:
             greeted(sock)
         except (OSError, basics.Failure):
@@ -206,10 +207,11 @@ class Bystanders:
 
 def check_seen(servers):
     """Nobody but the real clients and the invented ones was seen by an application."""
+    real = [address for family in FAMILIES for address in (family.client, family.client2)]
     for server in servers:
         for seen in server.seen:
             for address, _ in (seen.accepted, seen.peername):
-                basics.check(address in (CLIENT, CLIENT2) or is_invented(address),
+                basics.check(address in real or is_invented(address),
                              lambda s=seen: f'a server saw {s}')
 
 
