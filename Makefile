@@ -15,6 +15,10 @@ RUN     ?=
 COUNT   ?= 1000000
 SEED    ?=
 FLOWS   ?=
+ROWS    ?=
+WAY     ?=
+LESS    ?=
+COLUMN  ?=
 UAPI    := $(TOP)/ipvs-fullnat/include/uapi
 
 override BUILD := $(abspath $(BUILD))

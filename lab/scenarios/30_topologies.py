@@ -14,7 +14,6 @@ import re
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
-from lib.icmp import TIME_EXCEEDED, icmp_socket, parse_error, short_lived
 from lib.traffic import Chain, echo, greeted, reset
 from lib.udp import UdpServer, ask_udp, received, udp_service, udp_socket
 
@@ -51,7 +50,6 @@ def test_one_arm(t, family):
     equal([str(packet) for capture in redirects for packet in capture.packets()], [], 'redirects')
 
 
-def test_server_behind_router(t, family):
 def test_udp_one_arm(t, family):
     """The same of datagrams, small ones and in fragments."""
     vip = one_subnet(t, family)
@@ -73,6 +71,7 @@ def test_udp_one_arm(t, family):
     equal(observe.drops(t.lb), {}, 'drops')
 
 
+def test_server_behind_router(t, family):
     """Real servers in another subnet, which know the way to the LIPs and no other."""
     t.add_bridge('far')
     t.add_router('router', family, 1, 'far')
