@@ -480,15 +480,19 @@ class Vm:
         self.process.kill()
         self._close()
 
-    def reboot(self, timeout=300):
-        """The guest's systemd shuts it down; then it is started again."""
-        self.spawn('systemctl reboot')
+    def shut_down(self, timeout=300, command='systemctl poweroff'):
+        """The guest's systemd does it."""
+        self.spawn(command)
         try:
             self.process.wait(timeout)
         except subprocess.TimeoutExpired as error:
-            raise LabError(f'{self.name}: still up {timeout} s after "systemctl reboot"; '
+            raise LabError(f'{self.name}: still up {timeout} s after "{command}"; '
                            f'{self.last_words()}') from error
         self._close()
+
+    def reboot(self, timeout=300):
+        """Shut it down; then it is started again."""
+        self.shut_down(timeout, 'systemctl reboot')
         self.start()
         self.wait_ready(timeout)
 
