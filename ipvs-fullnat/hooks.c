@@ -269,9 +269,8 @@ static __always_inline const struct tcphdr *plain_tcp_header(const struct sk_buf
 }
 
 /*
- * A packet for a VIP that neither begins nor resets a connection: ip_vs may have it first. If
- * it does not take it, we see it once more: so a packet of a connection is looked up by ip_vs
- * alone.
+ * A packet for a VIP that ip_vs cannot misunderstand: it may have it first. If it does not take
+ * it, we see it once more: so a packet of a connection is looked up by ip_vs alone.
  */
 static __always_inline bool is_for_ip_vs(const struct fnat_net *fn, const struct sk_buff *skb,
 					 u8 pf)
@@ -284,7 +283,7 @@ static __always_inline bool is_for_ip_vs(const struct fnat_net *fn, const struct
 	if (protocol != IPPROTO_TCP)
 		return protocol == IPPROTO_UDP;
 	th = plain_tcp_header(skb, pf);
-	return th && !th->syn && !th->rst && !fnat_seam_is_sloppy(fn);
+	return th && !th->rst && !(th->syn && th->ack) && !fnat_seam_is_sloppy(fn);
 }
 
 /*

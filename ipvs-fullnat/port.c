@@ -538,6 +538,20 @@ int fnat_port_claim(struct fnat_net *fn, struct fnat_laddr *laddr, struct fnat_f
 	return port_get_from(fn, laddr, f, port, state, NULL);
 }
 
+/*
+ * A random address of the pool, of this family if they are not rare. In a pool of both
+ * families, the one behind those of the other would be the first of too many flows.
+ */
+static unsigned int pool_start(const struct fnat_pool *pool, u8 af)
+{
+	unsigned int start, tries = FNAT_PORT_PROBES;
+
+	do
+		start = reciprocal_scale(get_random_u32(), pool->count);
+	while (pool->laddr[start]->af != af && --tries);
+	return start;
+}
+
 /**
  * fnat_port_alloc - give a flow its local address and port
  * @fn: the namespace
@@ -561,7 +575,7 @@ int fnat_port_alloc(struct fnat_net *fn, struct fnat_pool *pool, struct fnat_flo
 
 	if (!pool || !pool->count)
 		return err;
-	start = reciprocal_scale(get_random_u32(), pool->count);
+	start = pool_start(pool, f->af);
 	for (i = 0; i < pool->count; i++) {
 		struct fnat_laddr *laddr = pool->laddr[(start + i) % pool->count];
 

@@ -170,6 +170,25 @@ static int fit_to_path(struct fnat_pkt *pkt)
 	return 0;
 }
 
+/* The new options, as toa_compose_options() makes them; what most packets have needs no walk. */
+static unsigned int compose(struct fnat_pkt *pkt, u8 *opts, unsigned int old_len, const u8 *toa,
+			    unsigned int toa_len)
+{
+	const struct tcphdr *th = tcp_hdr(pkt->skb);
+	unsigned int new_len, flags = 0;
+	u8 *old = (u8 *)(th + 1);
+	__be32 *ts;
+
+	if (fnat_tcp_options_usual(old, old_len, &ts)) {
+		memcpy(opts, toa, toa_len);
+		memcpy(opts + toa_len, old, old_len);
+		return toa_len + old_len;
+	}
+	new_len = toa_compose_options(opts, old, old_len, th->syn, toa, toa_len, &flags);
+	count_compose(pkt->fn, flags);
+	return new_len;
+}
+
 /**
  * fnat_toa_insert - compose the options of a request anew
  * @pkt: the packet
@@ -182,16 +201,14 @@ int fnat_toa_insert(struct fnat_pkt *pkt, bool with_toa)
 {
 	struct tcphdr *th = tcp_hdr(pkt->skb);
 	unsigned int old_len = th->doff * 4 - sizeof(*th);
-	unsigned int new_len, toa_len = 0, flags = 0;
+	unsigned int new_len, toa_len = 0;
 	u8 toa[TOA_LEN_V6], opts[TOA_OPT_SPACE];
 
 	if (!with_toa && !old_len)
 		return 0;
 	if (with_toa)
 		toa_len = toa_encode_flow(pkt->flow, toa);
-	new_len = toa_compose_options(opts, (u8 *)(th + 1), old_len, th->syn, toa, toa_len,
-				      &flags);
-	count_compose(pkt->fn, flags);
+	new_len = compose(pkt, opts, old_len, toa, toa_len);
 	/* a header never shrinks: NOPs take the place of what went */
 	if (new_len < old_len) {
 		memset(opts + new_len, TCPOPT_NOP, old_len - new_len);

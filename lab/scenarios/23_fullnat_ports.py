@@ -7,6 +7,7 @@ Seen failing, each with a copy of the modules that was broken like this:
   drop_exhausted not counted: all_held
 """
 import itertools
+import socket
 import threading
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
@@ -147,3 +148,18 @@ def test_service_of_all_ports(t):
     until(lambda: t.lb.fullnat_stats()['conns'] == MAPS + 1, what='a known port')
     until(lambda: ask(1000 + MAPS + 400) or t.lb.fullnat_stats()['conns'] > MAPS + 1, 200,
           'those of the flood are forgotten')
+
+
+def test_both_families_in_pool(t):
+    """A pool of two IPv4 and two IPv6 addresses: both of IPv4 get about half of the flows."""
+    V4.fullnat(t, lips=(V4.lip, V4.lip2, V6.lip, V6.lip2), service=V4.service(8000, protocol='udp'))
+    capture = t.rs1.capture(expression='udp dst port 8000')
+    flows = 400
+    for _ in range(flows):
+        with t.client.socket(kind=socket.SOCK_DGRAM) as sock:
+            sock.sendto(b'x', (VIP, 8000))
+    sources = [packet.src for packet in capture.packets()]
+    counts = [sources.count(lip) for lip in (V4.lip, V4.lip2)]
+    equal(sum(counts), flows, 'datagrams')
+    # 200 +- 10 each; 300 and 100 +- 9 if those of the other family counted for the first one
+    check(min(counts) > 150, f'datagrams of each: {counts}')

@@ -184,6 +184,22 @@ def test_routes(t, family):
 
 
 @each(FAMILIES)
+def test_routes_slow(t, family):
+    """The slow path remembers routes as well: one that goes away stops the next packet, on either
+    side."""
+    sock = opened(t, family)
+    t.lb.sysctl('net.ipv4.vs.fullnat_fast_path', 0)
+    echoes(sock, 4)
+    for address in (family.rs1, family.client):
+        drops = observe.drops(t.lb).get('drop_no_route', 0)
+        t.lb.run(f'ip route add unreachable {address}/{family.host_length}')
+        sock.sendall(b'stop')
+        until(lambda: observe.drops(t.lb).get('drop_no_route', 0) > drops, what='a drop')
+        t.lb.run(f'ip route del unreachable {address}/{family.host_length}')
+        equal(read_until(sock, 4), b'stop', 'when the route is back')
+
+
+@each(FAMILIES)
 def test_mtu(t, family):
     """The MTU towards the real servers shrinks while data flow: none of the packets that go out is
     larger, the client is told, and all arrives."""
