@@ -230,7 +230,6 @@ def test_all_ports(t, family):
     equal(observe.drops(t.lb), {}, 'drops')
 
 
-def test_lip_shared_with_host(t, family):
 def test_udp_all_ports(t, family):
     """The same of datagrams: for a client all ports are one server's, and each answer comes from
     the port that was asked."""
@@ -250,6 +249,7 @@ def test_udp_all_ports(t, family):
     equal(observe.drops(t.lb), {}, 'drops')
 
 
+def test_lip_shared_with_host(t, family):
     """The LB's only inner address, with a range of ports for us: the LB itself goes on talking
     and listening there."""
     t.lb.peer_server(2222, family=family.af)
