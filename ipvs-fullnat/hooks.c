@@ -298,7 +298,8 @@ static __always_inline unsigned int local_in_hook(struct fnat_net *fn, struct sk
 	/* data_race: set once; a volatile read costs an instruction more */
 	if (!fnat_filter_gate(&fn->filter, pf, skb) && likely(!data_race(fn->has_any_vip)))
 		return NF_ACCEPT;
-	if (!late && is_for_ip_vs(fn, skb, pf))
+	/* late: ip_vs has translated it, for a server or a client on this host */
+	if (late ? skb->ipvs_property : is_for_ip_vs(fn, skb, pf))
 		return NF_ACCEPT;
 #ifdef CONFIG_IP_VS_IPV6
 	if (pf == NFPROTO_IPV6)

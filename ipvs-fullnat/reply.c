@@ -3,6 +3,7 @@
  * Replies: RS:rp -> LIP:lp becomes VIP:vp -> C:cp. Softirq, under RCU, which
  * keeps the flow and its connection in memory; no reference is held.
  */
+#include <linux/ipv6.h>
 #include <linux/tcp.h>
 #include <net/dst.h>
 
@@ -17,6 +18,16 @@
 #include "xmit.h"
 
 /*
+ * IPv6 takes a reference on the route for each fragment: that must not be one which another
+ * CPU may let go meanwhile, with the flow's own reference.
+ */
+static bool may_be_fragmented(const struct fnat_pkt *pkt)
+{
+	return fnat_is_v6(pkt->flow->af) && !skb_is_gso(pkt->skb) &&
+	       (pkt->skb->len > dst_mtu(pkt->dst) || IP6CB(pkt->skb)->frag_max_size);
+}
+
+/*
  * The way to the client: the flow's; or a new one, with a reference that the caller must
  * release. False: dropped and counted.
  */
@@ -26,7 +37,7 @@ static bool reply_route(struct fnat_pkt *pkt, struct dst_entry **new)
 	u32 mark = pkt->skb->mark;
 
 	pkt->dst = fnat_fast_reply_route(f, mark);
-	if (!pkt->dst) {
+	if (!pkt->dst || may_be_fragmented(pkt)) {
 		*new = fnat_route_lookup(pkt->fn->net, f->af, &f->vaddr, &f->caddr, f->protocol,
 					 mark);
 		pkt->dst = *new;

@@ -7,6 +7,8 @@ Seen failing:
   with a copy of the modules in which the client's port in the TOA was off by one: all but
     udp_by_mark
   marks left out when a connection's declaration is looked up: udp_by_mark
+  what IPVS has translated for a server on the LB looked at once more: sorry_server_by_mark_*,
+    sorry_server_at_lip_*
 """
 import ipaddress
 import os
@@ -278,12 +280,12 @@ def test_host_beside_lip(t, family):
     equal(chain.visits(family.vip, (8000,), 2), [1, 1], 'connections')
 
 
-def test_sorry_server(t, family):
-    """A server on the LB itself takes over when the real servers have weight 0: stock local
-    delivery, which shows it the client's own address. Then they are back."""
-    service = t.fullnat(8000, family=family, weights=(0, 0))
-    mine = family.host(200)     # not the first one of its subnet
-    t.add_lip(mine)
+def check_sorry_server(t, family, mine, service=None):
+    """A server on the LB itself, at the address `mine`, takes over when the real servers have
+    weight 0: stock local delivery, which shows it the client's own address. Then they are back."""
+    service = t.fullnat(8000, family=family, weights=(0, 0), service=service)
+    if mine != family.lip:
+        t.add_lip(mine)
     own = address_port(mine, 8080)
     done = t.lb.run(f'ipvsadm -a {service} -r {own}', check=False)
     check(done.rc == 2 and 'The real server is this host' in done.err, done.text)
@@ -307,3 +309,19 @@ def test_sorry_server(t, family):
     chain = Chain(t, 8000, family=family)
     equal(chain.visits(family.vip, (8000,), 4), [2, 2], 'connections')
     chain.check()
+
+
+def test_sorry_server(t, family):
+    """In a service of an address; the server's is not the first one of its subnet."""
+    check_sorry_server(t, family, family.host(200))
+
+
+def test_sorry_server_by_mark(t, family):
+    """What IPVS has translated still has the mark of the service."""
+    t.lb.nft(mark_rules(family, 7, (family.vip,), (8000,)))
+    check_sorry_server(t, family, family.host(200), family.fwmark(7))
+
+
+def test_sorry_server_at_lip(t, family):
+    """What IPVS has translated is for a local address, where no flow is."""
+    check_sorry_server(t, family, family.lip)
