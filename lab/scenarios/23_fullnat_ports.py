@@ -151,8 +151,12 @@ def test_service_of_all_ports(t):
 
 
 def test_both_families_in_pool(t):
-    """A pool of two IPv4 and two IPv6 addresses: both of IPv4 get about half of the flows."""
-    V4.fullnat(t, lips=(V4.lip, V4.lip2, V6.lip, V6.lip2), service=V4.service(8000, protocol='udp'))
+    """A default pool of two IPv4 and two IPv6 addresses: both of IPv4 get about half of the
+    flows."""
+    for lip in (V4.lip, V4.lip2, V6.lip, V6.lip2):
+        t.add_lip(lip)
+        t.lb.run(f'ipvsadm -P -z {lip}')
+    V4.fullnat(t, lips=(), service=V4.service(8000, protocol='udp'))
     capture = t.rs1.capture(expression='udp dst port 8000')
     flows = 400
     for _ in range(flows):
