@@ -330,7 +330,8 @@ def test_path_mtu_by_router(t, value):
     told = 'icmp_to_client' if side == 'rs' else 'icmp_to_rs'
     both_ways(t, family, blob, 'through the router')
     stats = t.lb.fullnat_stats()
-    check(min(stats['fast_request'], stats['fast_reply']) > 100, f'fast packets: {stats}')
+    # at least: replies come in packets of up to 64 kB
+    check(min(stats['fast_request'], stats['fast_reply']) >= 5, f'fast packets: {stats}')
     check(stats[told] >= 1, f'who sends segments was not told: {stats}')
     forget_mtus(t)
     with t.client.socket(family.af, socket.SOCK_DGRAM) as sock:
