@@ -309,7 +309,7 @@ def test_nfsd(t):
     if run('modprobe nfsd', check=False).rc:
         raise Skip('this kernel has no NFS server')
     V4.fullnat(t, PORT)
-    nfsd = t.rs1.spawn(NFSD)
+    nfsd = t.rs1.spawn(t.rs1.wrap(NFSD))     # its mounts are its own
     t.rs1.wait_listening(PORT)
     trace.write(f'{NFSD_ACCEPTS}/enable', '1')
     try:

@@ -642,21 +642,21 @@ def new_connections(t, family, count, **options):
 
 
 def test_zero_laddr(t, family):
-    """The counters of a local address: a port that was found taken, one that was taken over, a
-    connection for which there was none. ZERO of the service leaves them, ZERO of all does not."""
+    """The counters of a local address: a port that was taken over, a connection for which there
+    was none. ZERO of the service leaves them, ZERO of all does not."""
     name = family.few_ports(t, 10000, 10002)
     server = t.rs1.peer_server(8000, family=family.af)
     socks = new_connections(t, family, 3)
+    # whether the free one is found at once depends on where the search begins: not asserted
     t.lb.run(f'ipvsadm --kill -z {address_port(family.lip, 10001)}')
     socks += new_connections(t, family, 1)
-    found, taken, _ = laddr_counters(t, family)
-    equal(found, 1, 'a port found taken')
+    taken = laddr_counters(t, family)[1]
     with contextlib.suppress(OSError):
         t.client.connect(family.vip, 8000, source=family.client, timeout=0.5)
     dropped = laddr_counters(t, family)[2]
     check(dropped >= 1, 'exhausted')
     socks.pop().close()
-    until(lambda: len(server.ended) >= 2, what='the server has closed')
+    until(lambda: len(server.ended) >= len(socks) - 1, what='the server has closed')
     new_connections(t, family, 1)
     equal(laddr_counters(t, family)[1], taken + 1, 'takeovers')
     link = link_to(t)
