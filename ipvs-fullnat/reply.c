@@ -19,12 +19,14 @@
 
 /*
  * IPv6 takes a reference on the route for each fragment: that must not be one which another
- * CPU may let go meanwhile, with the flow's own reference.
+ * CPU may let go meanwhile, with the flow's own reference. What dst_mtu() says is at least
+ * the route's metric, or what every path carries; it is asked later.
  */
 static bool may_be_fragmented(const struct fnat_pkt *pkt)
 {
 	return fnat_is_v6(pkt->flow->af) && !skb_is_gso(pkt->skb) &&
-	       (pkt->skb->len > dst_mtu(pkt->dst) || IP6CB(pkt->skb)->frag_max_size);
+	       (pkt->skb->len > (dst_metric_raw(pkt->dst, RTAX_MTU) ? : IPV6_MIN_MTU) ||
+		IP6CB(pkt->skb)->frag_max_size);
 }
 
 /*
