@@ -34,6 +34,7 @@ FAR4 = '198.51.100.9'                       # not
 FAR_SRV4 = '10.9.0.3'                       # what the server itself connects to
 CLIENT4, CLIENT6 = '203.0.113.7', '2001:db8::7'
 TOOL = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), 'toa-diag')
+MARK = 'toa: a test begins to look here'
 TS = bytes.fromhex('0101080a') + struct.pack('!II', 1, 0)
 MSS = bytes.fromhex('020405b4')
 
@@ -149,9 +150,19 @@ def selftest():
         return file.read().strip()
 
 
+def mark_kernel_log():
+    """What kernel_log() returns begins here: old lines go when the log is full, so no line has
+    a place that one could remember."""
+    with open('/dev/kmsg', 'w', encoding='ascii') as file:
+        file.write(f'{MARK}\n')
+
+
 def kernel_log():
-    """dmesg."""
-    return run('dmesg').stdout
+    """What dmesg has said since mark_kernel_log(), which each case begins with."""
+    before, mark, since = run('dmesg').stdout.rpartition(MARK + '\n')
+    if not mark:
+        raise Failed(f'the log was overwritten: {before[:200]!r}...')
+    return since
 
 
 # --- TCP by hand
@@ -448,6 +459,7 @@ def main():
             if sys.argv[1:] and name not in sys.argv[1:]:
                 continue
             try:
+                mark_kernel_log()
                 reload_module()
                 function(wire)
                 print(f'ok {name}', flush=True)
