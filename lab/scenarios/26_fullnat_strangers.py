@@ -16,6 +16,7 @@ import threading
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
 from lib.firewall import check_unnoticed, strict_nft
+from lib.observe import fast
 from lib.rawtcp import RawHost, RawTcp
 from lib.traffic import echo, greeted
 from lib.udp import UdpServer, ask_udp
@@ -164,12 +165,6 @@ def test_default_entry_local_client(t, family):
         for _ in range(5):
             echo(sock)
     equal(observe.drops(t.lb), {}, 'drops')
-
-
-def fast(t):
-    """(requests, replies) that took the fast path so far."""
-    stats = t.lb.fullnat_stats()
-    return stats['fast_request'], stats['fast_reply']
 
 
 def await_fast(t, sock):

@@ -21,6 +21,7 @@ import struct
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
+from lib.firewall import strict_nft
 from lib.icmp import (TIME_EXCEEDED, TOO_BIG, TTL, UNREACHABLE, icmp_socket, parse_error,
                       short_lived)
 from lib.traffic import both_ways, exchange, greeted
@@ -29,23 +30,6 @@ from lib.udp import UdpServer, ask_udp, udp_header, udp_service, udp_socket
 import pcap
 
 SMALL = {V4: 1200, V6: 1290}
-
-
-# Lets in requests and, as stateful rules do, what belongs to connections that conntrack knows
-WALL = '''table inet wall {{
-    chain in {{
-        type filter hook input priority filter; policy drop
-        ct state invalid drop
-        ct state established,related accept
-        icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
-        {nft} daddr {vip} meta l4proto {{ tcp, udp }} th dport {{ 5300, 8000 }} accept
-    }}
-}}'''
-
-
-def wall(t, family):
-    """A default-drop INPUT on the LB that admits the services and no ICMP error."""
-    t.lb.nft(WALL.format(nft=family.nft, vip=family.vip))
 
 
 def pack(family, address):
@@ -102,7 +86,7 @@ def send_errors(host, family, source, address, mtu, quoted):
 def greeted_connection(t, family):
     """A connection that rs1 has greeted, what the client's and the server's side captured."""
     family.fullnat(t)
-    wall(t, family)
+    t.lb.nft(strict_nft(family, 'tcp'))
     t.rs1.peer_server(8000, family=family.af)
     outer, inner = t.client.capture(), t.rs1.capture()
     sock = t.client.connect(family.vip, 8000)
@@ -219,7 +203,7 @@ def test_udp_quotes(t, family):
     """Errors about datagrams, of either side, quote the datagram as its sender has sent it,
     its checksum too."""
     udp_service(t, family, 5300, servers=(family.rs1,), server_port=5353)
-    wall(t, family)
+    t.lb.nft(strict_nft(family, 'udp', 5300))
     observe.real_wire(t)
     outer = t.client.capture()
     listening = icmp_socket(t.client, family), icmp_socket(t.rs1, family)
@@ -331,7 +315,7 @@ def test_path_mtu_by_router(t, value):
     both_ways(t, family, blob, 'through the router')
     stats = t.lb.fullnat_stats()
     # at least: replies come in packets of up to 64 kB
-    check(min(stats['fast_request'], stats['fast_reply']) >= 5, f'fast packets: {stats}')
+    check(min(observe.fast(t)) >= 5, f'fast packets: {stats}')
     check(stats[told] >= 1, f'who sends segments was not told: {stats}')
     forget_mtus(t)
     with t.client.socket(family.af, socket.SOCK_DGRAM) as sock:

@@ -4,7 +4,6 @@
 Not seen failing yet with a copy of the module that was broken on purpose.
 """
 import hashlib
-import os
 import random
 import socket
 import threading
@@ -245,11 +244,7 @@ def test_new_connections(t, family):
 
 def set_secret(host, secret):
     """The cluster's secret, as a node has it."""
-    path = host.path('secret')
-    with open(path, 'w', encoding='ascii') as file:
-        os.fchmod(file.fileno(), 0o600)
-        file.write(secret * 64 + '\n')
-    host.run(f'ipvsadm --secret-file {path}')
+    host.run(f'ipvsadm --secret-file {host.write("secret", secret * 64, 0o600)}')
 
 
 def leave_time_waits(t, family, secrets):

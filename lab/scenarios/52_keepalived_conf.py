@@ -36,9 +36,7 @@ def install():
 
 def rules(t, text, *words, **options):
     """Run ipvs-fullnat-rules with a file of this text."""
-    path = t.lb.path('rules')
-    with open(path, 'w', encoding='ascii') as file:
-        file.write(text)
+    path = t.lb.write('rules', text)
     return t.lb.run([f'{CONF}/ipvs-fullnat-rules', '-f', path, *(words or ('load',))], **options)
 
 
@@ -289,10 +287,7 @@ def test_check_other_node(t):
         done = rules(t, own, '--check', '-', stdin=text, check=False)
         return done.rc, done.out.splitlines()
 
-    secret = t.lb.path('secret')
-    with open(secret, 'w', encoding='ascii') as file:
-        file.write('a secret of the cluster')
-    os.chmod(secret, 0o600)
+    secret = t.lb.write('secret', 'a secret of the cluster', 0o600)
     own = RULES + f'--secret-file {secret}\n'
     rules(t, own)
     line = next(line for line in t.lb.proc_net('ip_vs_fullnat').splitlines()
@@ -353,9 +348,7 @@ def test_check_by_ssh(t):
     secret = t.lb.path('secret')
 
     def load_there(value):
-        with open(secret, 'w', encoding='ascii') as file:
-            file.write(value)
-        os.chmod(secret, 0o600)
+        t.lb.write('secret', value, 0o600)
         t.rs1.run([f'{CONF}/ipvs-fullnat-rules', 'load'])
 
     def says():

@@ -12,7 +12,6 @@ when a node is gone, its LIPs come to the other one, which knows its connections
 daemon. docs/high-availability.md has what an operator does; this is the same.
 """
 import dataclasses
-import os
 import re
 import signal
 import threading
@@ -49,9 +48,7 @@ def example(name, host, number=1):
                      ('interval 400 ms', f'interval {BFD_MS} ms'),
                      (SECRET, host.path('secret'))):
         text = text.replace(old, new)
-    with open(host.path(name), 'w', encoding='ascii') as file:
-        file.write(text)
-    return host.path(name)
+    return host.write(name, text)
 
 
 class Bird:
@@ -94,9 +91,7 @@ class Balancer:
 
     def _rules(self):
         """The example's rules, and services as keepalived would make them."""
-        with open(self.host.path('secret'), 'w', encoding='ascii') as file:
-            os.fchmod(file.fileno(), 0o600)
-            file.write('0123456789abcdef' * 4 + '\n')
+        self.host.write('secret', '0123456789abcdef' * 4, 0o600)
         run = self.host.run
         run([LOADER, '-f', example('rules', self.host, self.number), 'load'])
         for family in FAMILIES:

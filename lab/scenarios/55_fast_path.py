@@ -10,6 +10,7 @@ import time
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import basics, observe
+from lib.observe import fast
 from lib.rawtcp import device_mac
 from lib.traffic import echo, greeted, reset
 from lib.udp import UdpServer, ask_udp, datagram, udp_service, udp_socket
@@ -17,12 +18,6 @@ from lib.udp import UdpServer, ask_udp, datagram, udp_service, udp_socket
 PORT = 8000
 SWITCH = 'net.ipv4.vs.fullnat_fast_path'
 TERM = 0.4          # seconds for which one packet on the slow path permits the fast one
-
-
-def fast(t):
-    """(requests, replies) that took the fast path so far."""
-    stats = t.lb.fullnat_stats()
-    return stats['fast_request'], stats['fast_reply']
 
 
 def opened(t, family, **options):

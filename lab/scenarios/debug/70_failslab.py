@@ -88,11 +88,13 @@ def test_module_load(t):
     for host in (*t.hosts[1:], t.switch):       # one besides the first is enough, and quicker
         run(['ip', 'netns', 'del', host.name])
     t.client.sysctl('kernel.panic_on_warn', 0)  # see DUMPS; another warning is a failure
-    for name in MODULES:
-        refused = load_with_faults(name)
-        print(f'# {name}: {refused} allocations', flush=True)
-        check(refused > 20, f'{name}: only {refused} faults')
-    t.client.sysctl('kernel.panic_on_warn', 1)
+    try:
+        for name in MODULES:
+            refused = load_with_faults(name)
+            print(f'# {name}: {refused} allocations', flush=True)
+            check(refused > 20, f'{name}: only {refused} faults')
+    finally:
+        t.client.sysctl('kernel.panic_on_warn', 1)
     run(['ip', 'netns', 'del', t.client.name])
     t = Topology(t.directory)
     t.fullnat(8000, servers=(RS1,))

@@ -13,8 +13,8 @@ STRICT = '''table inet strict {{
         type filter hook input priority 0; policy drop
         ct state invalid counter name invalid drop
         iif lo accept
-        meta l4proto ipv6-icmp accept
-        {nft} daddr {vip} {protocol} dport 8000 accept
+        icmpv6 type 128-255 accept
+        {nft} daddr {vip} {protocol} dport {port} accept
         counter name unwelcome
     }}
     chain out {{
@@ -28,9 +28,10 @@ STRICT = '''table inet strict {{
 }}'''
 
 
-def strict_nft(family, protocol):
-    """What is invalid is dropped everywhere, and INPUT admits port 8000 of the VIP only."""
-    return STRICT.format(nft=family.nft, vip=family.vip, protocol=protocol)
+def strict_nft(family, protocol, port=8000):
+    """What is invalid is dropped everywhere, and INPUT admits this port of the VIP only; of ICMP
+    what IPv6 cannot do without, but no error."""
+    return STRICT.format(nft=family.nft, vip=family.vip, protocol=protocol, port=port)
 
 
 def check_unnoticed(t):

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """A network namespace, and what one does in it."""
 import ctypes
+import functools
 import os
 import signal
 import socket
 import subprocess
+import threading
 
 from . import basics
 
@@ -12,6 +14,8 @@ CLONE_NEWNET = 0x40000000
 MS_BIND, MNT_DETACH = 4096, 2
 RUN = '/run/netns'
 LIBC = ctypes.CDLL(None, use_errno=True)
+# of each thread: where it was before it entered the namespaces that it is in
+INSIDE = threading.local()
 
 
 def libc(name, *arguments):
@@ -25,14 +29,16 @@ def setns(fd):
     libc('setns', fd, CLONE_NEWNET)
 
 
+@functools.cache
 def prepare():
-    """Before the first namespace is added: what iproute2 does to RUN, so that one that is
-    deleted leaves the mount namespaces of `ip netns exec` as well."""
+    """What iproute2 does to RUN, so that a namespace that is deleted leaves the mount namespaces
+    of `ip netns exec` as well. Once: children of who has called it know."""
     basics.run('ip netns add prepare && ip netns del prepare')
 
 
 def add(name):
     """As `ip netns add` does it, without a process: that is most of a small scenario's time."""
+    prepare()
     os.close(os.open(f'{RUN}/{name}', os.O_CREAT | os.O_EXCL | os.O_RDONLY, 0))
     before = os.open('/proc/thread-self/ns/net', os.O_RDONLY)
     libc('unshare', CLONE_NEWNET)
@@ -68,7 +74,6 @@ class Namespace:
     def __init__(self, name, directory):
         self.name = name
         self.directory = os.path.join(directory, name)
-        self.entered = []
         os.makedirs(self.directory, exist_ok=True)
         add(name)
 
@@ -77,11 +82,11 @@ class Namespace:
         inside = os.open(f'{RUN}/{self.name}', os.O_RDONLY)
         setns(inside)
         os.close(inside)
-        self.entered.append(before)
+        INSIDE.__dict__.setdefault('before', []).append(before)
         return self
 
     def __exit__(self, *_):
-        before = self.entered.pop()
+        before = INSIDE.before.pop()
         setns(before)
         os.close(before)
 
@@ -91,6 +96,13 @@ class Namespace:
     def path(self, name):
         """A file of this namespace's own directory (kept when the test fails)."""
         return os.path.join(self.directory, name)
+
+    def write(self, name, text, mode=0o644):
+        """A file of its own with this text; returns its path."""
+        with open(self.path(name), 'w', encoding='ascii') as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(text)
+        return file.name
 
     def wrap(self, command):
         """The command as one to run from outside, or that needs the /sys of this namespace."""

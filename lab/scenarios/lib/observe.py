@@ -101,6 +101,12 @@ def sum_of(name, stats):
     return sum(one[name] for one in stats)
 
 
+def fast(t):
+    """(requests, replies) that took the fast path so far."""
+    stats = t.lb.fullnat_stats()
+    return stats['fast_request'], stats['fast_reply']
+
+
 def drops(lb):
     """What the LB has dropped: the counters that are not 0."""
     return {name: value for name, value in lb.fullnat_stats().items()
