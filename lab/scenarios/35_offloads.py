@@ -14,7 +14,7 @@ import os
 import re
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
-from lib import observe, trace
+from lib import basics, observe, trace
 from lib.rawtcp import MSS, SACK_PERMITTED, WINDOW_SCALE, RawTcp, timestamps
 from lib.segments import (answer_to, check_segments, full_payload, requests_of, slow_server)
 from lib.traffic import both_ways, exchange
@@ -196,3 +196,89 @@ def test_lists_with_toa(t, family):
             wanted = merged if size == full else 0
             equal((cut_anew, copied), (wanted, wanted), f'{what}: cut anew, copied')
     check_no_drops(t)
+
+
+UDP_SEGMENT = 103       # of SOL_UDP
+SO_RCVBUFFORCE = 33
+DATAGRAMS, DATAGRAM = 40, 1400
+# How datagrams come to the LB: many as one packet, which it passes on or cuts; each by itself,
+# merged into such a packet, or into a list of packets
+UDP_WAYS = {
+    'cut': {'client': True, 'inner': False},
+    'passed on': {'client': True, 'inner': True},
+    'merged': {'client': False, 'inner': False, 'feature': 'rx-udp-gro-forwarding'},
+    'listed': {'client': False, 'inner': False, 'feature': 'rx-gro-list'},
+}
+
+
+def udp_way(t, client, inner, feature=None):
+    """Switch the devices for one of the ways. The server sends one by one. (Without checksums by
+    the device older kernels do not cut datagrams at all.)"""
+    state = 'on' if client else 'off'
+    t.client.run(f'ethtool -K eth0 tso {state} tx-udp-segmentation {state}')
+    t.rs1.run('ethtool -K eth0 tso off tx-udp-segmentation off gro off')
+    for host, device, on in ((t.lb, 'inner', inner), (t.switch, 'rs1-inner', inner),
+                             (t.switch, 'lb-inner', False)):
+        observe.offloads(host, device, on)
+    for device in ('outer', 'inner'):
+        t.lb.run(f'ethtool -K {device} gro on rx-udp-gro-forwarding off rx-gro-list off')
+        if feature:
+            t.lb.run(f'ethtool -K {device} {feature} on')
+
+
+def segmenting(sock):
+    """What this socket sends is cut into datagrams, by the device if it can."""
+    sock.setsockopt(socket.SOL_UDP, UDP_SEGMENT, DATAGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
+    sock.settimeout(10 * basics.SCALE)
+    return sock
+
+
+def many_datagrams(sender, receiver, where):
+    """56 kB in one system call are so many datagrams for the receiver. Returns whom it sees as
+    their sender."""
+    blob = os.urandom(DATAGRAMS * DATAGRAM)
+    sender.sendto(blob, where)
+    got = [receiver.recvfrom(1 << 16) for _ in range(DATAGRAMS)]
+    equal([len(data) for data, _ in got], [DATAGRAM] * DATAGRAMS, 'sizes')
+    check(b''.join(data for data, _ in got) == blob, 'the data differ')
+    equal(len({peer for _, peer in got}), 1, 'senders')
+    return got[0][1]
+
+
+def datagrams_both_ways(t, family, client, server, way):
+    """As often as it takes for both paths to be taken, three times each way. What the server's
+    card gets is right if it is a real wire."""
+    capture = t.rs1.capture(snaplen=2000)
+    before = t.lb.fullnat_stats()
+    for _ in range(3):
+        peer = many_datagrams(client, server, (family.vip, 8000))
+        equal(many_datagrams(server, client, peer)[:2], (family.vip, 8000), 'who answers')
+    after = t.lb.fullnat_stats()
+    packets = [packet for packet in capture.packets() if packet.src == family.lip]
+    if not UDP_WAYS[way]['inner']:
+        equal([packet.payload_len for packet in packets], [DATAGRAM] * 3 * DATAGRAMS,
+              f'{way}: datagrams on the wire')
+        observe.check_checksums(packets)
+    return [after[name] - before[name] for name in ('fast_request', 'fast_reply')]
+
+
+def test_udp_gso(t, family):
+    """Datagrams that are many at once (UDP_SEGMENT, or merged by the LB's devices), by either
+    path: each arrives as it was sent."""
+    udp_service(t, family, 8000, servers=(family.rs1,))
+    server = segmenting(t.rs1.socket(family.af, socket.SOCK_DGRAM))
+    server.bind((family.rs1, 8000))
+    count_big(t, 1500)
+    with segmenting(udp_socket(t.client, family)) as client:
+        many_datagrams(server, client, many_datagrams(client, server, (family.vip, 8000)))
+        for way, switches in UDP_WAYS.items():
+            udp_way(t, **switches)
+            for fast_path in (1, 0):
+                t.lb.sysctl('net.ipv4.vs.fullnat_fast_path', fast_path)
+                big(t)
+                fast = datagrams_both_ways(t, family, client, server, way)
+                what = f'{way}, fast path {fast_path}'
+                check(big(t)[0] >= 3, f'{what}: nothing came as one')
+                equal([count > 0 for count in fast], [bool(fast_path)] * 2, f'{what}: fast')
+    equal(observe.drops(t.lb), {}, 'drops')
