@@ -13,6 +13,7 @@ Seen failing:
 import ipaddress
 import os
 import re
+import socket
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
@@ -325,3 +326,44 @@ def test_sorry_server_by_mark(t, family):
 def test_sorry_server_at_lip(t, family):
     """What IPVS has translated is for a local address, where no flow is."""
     check_sorry_server(t, family, family.lip)
+
+
+def lb_asks(t, family, source, blob):
+    """A program of the LB has a connection and a conversation through the VIP. Its name."""
+    with t.lb.connect(family.vip, 8000, source=source) as sock:
+        own = greeted(sock)
+        echo(sock, blob)
+        sock.shutdown(socket.SHUT_WR)
+        equal(sock.recv(1), b'', 'after the FIN')
+    with udp_socket(t.lb, family, source=source) as sock:
+        for size in (1, 1400, 5000):    # the LB's own socket learns the path's MTU
+            answer = ask_udp(sock, (family.vip, 8000), blob[:size], again=5)
+            equal(answer, blob[:size][::-1], f'{size} bytes')
+    return own
+
+
+def test_client_on_lb(t, family):
+    """Programs of the LB itself are clients of the VIP, from the LB's own address and from the
+    VIP: they are served as all others, and told so when a packet's time ends."""
+    for protocol in ('tcp', 'udp'):
+        t.fullnat(8000, family=family, service=family.service(8000, protocol=protocol),
+                  servers=(family.rs1,))
+    server = t.rs1.peer_server(8000, family=family.af)
+    datagrams = UdpServer(t.rs1, 8000, family)
+    listening = icmp_socket(t.lb, family)
+    blob, asked = os.urandom(1 << 20), []
+    for source in (family.lb_outer, family.vip):
+        asked.append(lb_asks(t, family, source, blob))
+        listening.close()       # what the path's MTU was is no news any more
+        listening = icmp_socket(t.lb, family)
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            with short_lived(t.lb, family, kind, 1, (family.vip, 8000), source) as sock:
+                own = sock.getsockname()[:2]
+                teller, what, _, *quoted, _ = parse_error(family, listening)
+            equal((teller, what, *quoted), (family.vip, TIME_EXCEEDED[family], own,
+                                            (family.vip, 8000)), 'time exceeded')
+    equal(server.clients, asked, 'clients')
+    equal({address for address, _ in datagrams.peers}, {family.lip}, 'who sent datagrams')
+    stats = t.lb.fullnat_stats()
+    equal((stats['conns_without_toa'], set(observe.drops(t.lb)) - {'drop_toobig'}),
+          (0, {'drop_ttl'}), 'conns_without_toa, drops')
