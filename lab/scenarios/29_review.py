@@ -11,10 +11,11 @@ import socket
 import time
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
-from lib import basics, observe
-from lib.rawtcp import RawTcp
+from lib import basics, observe, trace
+from lib.race import send_twice
+from lib.rawtcp import MSS, RawTcp, make_packet
 from lib.segments import answer_to, check_segments, full_payload, requests_of, whole_request
-from lib.udp import udp_service, udp_socket
+from lib.udp import UdpServer, datagram, udp_service, udp_socket
 
 
 @each(FAMILIES)
@@ -86,3 +87,73 @@ def test_udp_late_answer(t, family):
         check(t.lb.fullnat_stats()['drop_exhausted'] >= 2, 'the others are refused')
         server.sendto(b'answer', whom)
         equal(first.recv(100), b'answer', 'what the first one gets')
+
+
+TWICE = [f'{family}_{protocol}' for family in FAMILIES for protocol in ('tcp', 'udp')]
+TWINS = 5
+
+
+def first_packets(host, family, protocol, numbers):
+    """{client's port: its first packet}; those of TCP with the peers that have made them."""
+    if protocol == 'udp':
+        return {20000 + number: (datagram((host.address, 20000 + number), (family.vip, 8000),
+                                          b'%d' % (20000 + number)), None) for number in numbers}
+    peers = [RawTcp(host, family.vip, 8000, sport=20000 + number) for number in numbers]
+    return {peer.sport: (make_packet(host.address, family.vip, peer.segment('S', MSS)), peer)
+            for peer in peers}
+
+
+def twins(t, host, family, protocol):
+    """New connections whose first packet comes twice at once, until the LB has met some whose
+    twin was on its way already. Their ports, and the peers."""
+    peers = {}
+    deadline = time.monotonic() + 20 * basics.SCALE
+    while t.lb.fullnat_stats()['drop_duplicate_conn'] < TWINS and time.monotonic() < deadline:
+        made = first_packets(host, family, protocol, range(len(peers), len(peers) + 10))
+        send_twice(host, [packet for packet, _ in made.values()])
+        peers.update((port, peer) for port, (_, peer) in made.items())
+    return peers
+
+
+def check_answers(host, peers):
+    """Whom the server has answered goes on, and is known to it by name."""
+    answers = {}
+    while not all(port in answers for port in peers):
+        packet = host.receive(10)
+        check(packet, 'not all were answered')
+        answers[packet.dport] = packet
+    for port, peer in peers.items():
+        peer.synack(answers[port])
+        peer.send('A')
+        line = greeting(peer.own)
+        equal(peer.read(len(line)), line, 'greeting')
+        peer.reset()
+
+
+@each(TWICE)
+def test_same_packet_twice(t, value):
+    """The first packet of a connection, sent again by a client that is impatient or doubled by
+    the network, meets itself on another CPU: it is one connection, with one local port."""
+    name, protocol = value.split('_')
+    family = V4 if name == 'v4' else V6
+    t.fullnat(8000, family=family, service=family.service(8000, protocol=protocol),
+              servers=(family.rs1,))
+    t.lb.sysctl('net.ipv4.vs.fullnat_timeout_synrecv', 300)
+    if protocol == 'tcp':
+        t.rs1.peer_server(8000, family=family.af, backlog=4096)
+    else:
+        UdpServer(t.rs1, 8000, family).silent = True
+    capture = t.rs1.capture()
+    host = family.raw(t)
+    with trace.Slow('ip_vs_conn_new'):
+        peers = twins(t, host, family, protocol)
+    sources = {packet.source for packet in capture.packets() if packet.dst == family.rs1
+               and (protocol == 'udp' or packet.flags == 'S')}
+    stats = t.lb.fullnat_stats()
+    print(f'# {len(peers)} connections, {stats["drop_duplicate_conn"]} twins', flush=True)
+    equal((stats['conns'], observe.laddr(t.lb, family.lip)['conns'], len(sources)),
+          (len(peers),) * 3, 'connections, ports held, ports that the server has seen')
+    check(stats['drop_duplicate_conn'] >= TWINS, 'too few met their twin')
+    equal(list(observe.drops(t.lb)), ['drop_duplicate_conn'], 'drops')
+    if protocol == 'tcp':
+        check_answers(host, dict(list(peers.items())[-5:]))

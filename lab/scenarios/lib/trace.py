@@ -51,6 +51,30 @@ class Calls:
         return read(os.path.join(TRACING, self.instance, 'trace')).split('<stack trace>')[1:]
 
 
+class Slow:
+    """`with Slow('ip_vs_conn_new'):` each call of the function takes longer, by the stacks that
+    are written down for so many probes: what others can do meanwhile, they do."""
+
+    def __init__(self, function, probes=32):
+        self.events = [f'{function}_{number}' for number in range(probes)]
+        self.function = function
+        self.instance = 'instances/lab_slow'
+
+    def __enter__(self):
+        os.makedirs(os.path.join(TRACING, self.instance), exist_ok=True)
+        for name in self.events:
+            write('kprobe_events', f'p:lab_slow/{name} {self.function}\n')
+        write(f'{self.instance}/options/stacktrace', '1')
+        write(f'{self.instance}/events/lab_slow/enable', '1')
+        return self
+
+    def __exit__(self, *_):
+        write(f'{self.instance}/events/lab_slow/enable', '0')
+        os.rmdir(os.path.join(TRACING, self.instance))
+        for name in self.events:
+            write('kprobe_events', f'-:lab_slow/{name}\n')
+
+
 class Events:
     """`with Events('ip_vs_fullnat') as events`: the tracepoints of a module, in an instance of
     its own; events.lines() are the lines so far, each (name, {field: text})."""
