@@ -5,6 +5,7 @@
  * it calls us. Softirq, or process context (LOCAL_OUT), under RCU; the caller holds a reference on
  * the connection and puts it afterwards.
  */
+#include <linux/ip.h>
 #include <linux/tcp.h>
 #include <net/dst.h>
 
@@ -183,6 +184,29 @@ static bool request_of_ended(struct fnat_pkt *pkt, struct ip_vs_conn *cp)
 	return true;
 }
 
+/*
+ * Of a SYN that two CPUs saw at once ip_vs has two connections, and only the first of them
+ * has a flow. The other one ends at once, unless ip_vs takes the SYN-ACK for its own: then
+ * it finds the client's ACK to be its own as well. NULL: this is no such packet.
+ */
+static struct fnat_flow *flow_of_twin(const struct fnat_pkt *pkt, struct ip_vs_conn *cp)
+{
+	u8 af = ip_hdr(pkt->skb)->version == 4 ? AF_INET : AF_INET6;
+	struct fnat_tuple t;
+	struct fnat_flow *f;
+	unsigned int thoff;
+	enum fnat_dir dir;
+
+	if (!fnat_ip_parse(pkt->skb, af, &t, &thoff) || t.protocol != IPPROTO_TCP ||
+	    fnat_tcp_is_syn(pkt))
+		return NULL;
+	f = fnat_flow_find(pkt->fn->net, &t, &dir);
+	if (!f || dir != FNAT_DIR_REQUEST || f->cp == cp || flow_is_lost(f))
+		return NULL;
+	fnat_seam_expire(cp);
+	return f;
+}
+
 /* NULL: the packet is to be dropped; counted. */
 static struct fnat_flow *request_flow(struct fnat_pkt *pkt, struct ip_vs_conn *cp)
 {
@@ -190,7 +214,9 @@ static struct fnat_flow *request_flow(struct fnat_pkt *pkt, struct ip_vs_conn *c
 
 	if (likely(f && !flow_is_lost(f) && !fnat_sync_is_news(f)))
 		return f;
-	return request_of_ended(pkt, cp) ? NULL : request_makes_flow(pkt, cp);
+	if (request_of_ended(pkt, cp))
+		return NULL;
+	return (f ? NULL : flow_of_twin(pkt, cp)) ? : request_makes_flow(pkt, cp);
 }
 
 /* The way to the RS. False: dropped and counted. */
@@ -269,7 +295,7 @@ unsigned int fnat_request(struct fnat_net *fn, struct sk_buff *skb, struct ip_vs
 	if (!pkt.flow)
 		goto drop;
 	if (pkt.flow->protocol == IPPROTO_TCP && !READ_ONCE(pkt.flow->tcp.rs_closed))
-		fnat_seam_undo_time_wait(cp);
+		fnat_seam_undo_time_wait(pkt.flow->cp);
 	if (!request_route(&pkt))
 		goto drop;
 	err = fnat_rewrite(&pkt);
@@ -279,7 +305,8 @@ unsigned int fnat_request(struct fnat_net *fn, struct sk_buff *skb, struct ip_vs
 	}
 	if (fnat_send(&pkt, true))
 		fnat_fast_permit_request(pkt.flow, iif);
-	fnat_after_packet(pkt.fn, pkt.flow, cp);
+	if (likely(pkt.flow->cp == cp))
+		fnat_after_packet(pkt.fn, pkt.flow, cp);
 	return NF_STOLEN;
 
 drop:

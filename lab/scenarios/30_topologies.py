@@ -17,6 +17,7 @@ import socket
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
+from lib.icmp import TIME_EXCEEDED, icmp_socket, parse_error, short_lived
 from lib.traffic import Chain, echo, greeted, reset
 from lib.udp import UdpServer, ask_udp, received, udp_service, udp_socket
 
