@@ -143,7 +143,9 @@ void fnat_ip_forget_fragments(struct sk_buff *skb, u8 af)
 
 /*
  * Must the sender learn of a smaller MTU? What came in fragments leaves in
- * fragments of their size; IPv4 without DF is fragmented here.
+ * fragments of their size; IPv4 without DF is fragmented here, and so is what a
+ * socket of this host lets be fragmented, which learns no MTU of a way to an address
+ * of its own (as in ip_fragment() and ip6_fragment()).
  */
 bool fnat_ip_too_big(const struct sk_buff *skb, u8 af, unsigned int mtu)
 {
@@ -154,6 +156,8 @@ bool fnat_ip_too_big(const struct sk_buff *skb, u8 af, unsigned int mtu)
 		return false;
 	if (frag_max)
 		return frag_max > mtu;
+	if (skb->ignore_df)
+		return false;
 	if (skb_is_gso(skb))
 		return !skb_gso_validate_network_len(skb, mtu);
 	return skb->len > mtu;

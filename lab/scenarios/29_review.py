@@ -5,6 +5,7 @@ Seen failing:
 
   tcp_in_fragments_v6      6.1, the module before ff4fb42: skb_checksum_help() warns, panic
   udp_subscription, udp_late_answer   with a copy of the module for which UDP is always closed
+  same_packet_twice_*_tcp  without the twin's flow: an ACK was dropped in three of four runs
 """
 import os
 import socket
@@ -156,4 +157,6 @@ def test_same_packet_twice(t, value):
     check(stats['drop_duplicate_conn'] >= TWINS, 'too few met their twin')
     equal(list(observe.drops(t.lb)), ['drop_duplicate_conn'], 'drops')
     if protocol == 'tcp':
-        check_answers(host, dict(list(peers.items())[-5:]))
+        check_answers(host, peers)
+        equal(t.lb.fullnat_stats()['drop_duplicate_conn'], stats['drop_duplicate_conn'],
+              'first packets that were dropped, when all have been answered')

@@ -9,6 +9,7 @@ Seen failing:
   marks left out when a connection's declaration is looked up: udp_by_mark
   what IPVS has translated for a server on the LB looked at once more: sorry_server_by_mark_*,
     sorry_server_at_lip_*
+  the MTU of the way refused to the LB's own datagrams, which cannot learn it: client_on_lb_*
 """
 import ipaddress
 import os

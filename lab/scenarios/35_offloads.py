@@ -9,15 +9,18 @@ timer on the LB let bulk time out. With a copy of the modules that was broken li
   checksums that are still to be made not seeded: mixes
   packets in a list not marked to be cut anew, on 6.12: lists_with_toa (not lists_both_ways)
   packets in a list dropped, on 6.12: lists_both_ways
+  checksums of many datagrams in one not seeded: udp_gso
 """
 import os
 import re
+import socket
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import basics, observe, trace
 from lib.rawtcp import MSS, SACK_PERMITTED, WINDOW_SCALE, RawTcp, timestamps
 from lib.segments import (answer_to, check_segments, full_payload, requests_of, slow_server)
 from lib.traffic import both_ways, exchange
+from lib.udp import udp_service, udp_socket
 
 # client, LB outer, LB inner, RS; from one to the next only one changes
 MIXES = [tuple(bool((n ^ n >> 1) >> bit & 1) for bit in range(4)) for n in range(16)]
