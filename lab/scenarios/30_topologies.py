@@ -18,6 +18,7 @@ import socket
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
+from lib.firewall import mark_rules
 from lib.icmp import TIME_EXCEEDED, icmp_socket, parse_error, short_lived
 from lib.traffic import Chain, echo, greeted, reset
 from lib.udp import UdpServer, ask_udp, received, udp_service, udp_socket
@@ -138,26 +139,6 @@ def test_lip_by_local_route(t, family):
     chain.ask(family.vip, 8000)
     used = {lip for packets in chain.check(dropped) for lip, _ in observe.connections(packets)}
     check(len(used) > 32, f'65 connections from {len(used)} of 256 LIPs')
-
-
-def mark_rules(family, mark, vips, ports):
-    """The mark for several VIPs and ports; and a conntrack that must not mind."""
-    return f'''table inet marks {{
-    counter invalid {{ }}
-    chain set_mark {{
-        type filter hook prerouting priority mangle
-        meta l4proto {{ tcp, udp }} {family.nft} daddr {{ {', '.join(vips)} }} \
-th dport {{ {', '.join(map(str, ports))} }} meta mark set {mark}
-    }}
-    chain strict {{
-        type filter hook prerouting priority filter
-        ct state invalid counter name invalid drop
-    }}
-    chain in {{
-        type filter hook input priority filter
-        ct state invalid counter name invalid drop
-    }}
-}}'''
 
 
 def test_fwmark(t, family):

@@ -31,6 +31,7 @@ import threading
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import genetlink as nl
 from lib import observe, udp
+from lib.firewall import mark_rules
 from lib.trace import Events
 
 STOCK = '/usr/sbin/ipvsadm'     # as Debian has it, unpatched
@@ -107,12 +108,12 @@ def ended(link, *filters):
 
 
 @contextlib.contextmanager
-def held(t, family, count, port=8000, first=30000, **options):
+def held(t, family, count, port=8000, first=30000, vip=None, **options):
     """Connections that are open, and have said something both ways."""
     with contextlib.ExitStack() as stack:
         socks = []
         for number in range(count):
-            sock = t.client.connect(family.vip, port, source=family.client,
+            sock = t.client.connect(vip or family.vip, port, source=family.client,
                                     source_port=first + number, **options)
             stack.enter_context(sock)
             sock.sendall(b'x')
@@ -127,9 +128,9 @@ def unload():
     check(not os.path.exists(MODULE), 'the module is still there')
 
 
-def stock_service(t, family, port=8000, method='-m', weights=(1, 1)):
+def stock_service(t, family, port=8000, method='-m', weights=(1, 1), protocol='tcp'):
     """A service with the scheduler fullnat, by commands that know nothing of us."""
-    name = family.service(port)
+    name = family.service(port, protocol=protocol)
     t.lb.run(f'{STOCK} -A {name} -s fullnat')
     for server, weight in zip(family.servers, weights):
         t.lb.run(f'{STOCK} -a {name} -r {address_port(server, port)} {method} -w {weight}')
@@ -171,6 +172,26 @@ def test_door(t, family):
     t.lb.run(f'{STOCK} -D {name}')
     link.sock.close()
     until(lambda: run('rmmod ip_vs_fullnat', check=False).rc == 0, what='rmmod succeeds')
+
+
+def test_door_udp(t, family):
+    """Conversations over UDP through the door: most for the server with most weight."""
+    link = link_to(t)
+    t.add_lip(family.lip)
+    stock_service(t, family, weights=(3, 1), protocol='udp')
+    done(link.ask(nl.ADD_LADDR, laddr(family, family.lip)), 'ADD_LADDR')
+    servers = [udp.UdpServer(server, 8000, family) for server in t.servers]
+    with contextlib.ExitStack() as stack:
+        for port in range(30000, 30008):
+            sock = stack.enter_context(udp.udp_socket(t.client, family, port))
+            for _ in range(2):
+                udp.ask_udp(sock, (family.vip, 8000), b'%d' % port)
+        equal([len(set(server.peers)) for server in servers], [6, 2], 'clients of each server')
+        equal({address for server in servers for address, _ in server.peers}, {family.lip},
+              'where datagrams came from')
+        equal(sorted(one['client'][1] for one in connections(link)),
+              list(range(30000, 30008)), 'clients')
+    equal(observe.drops(t.lb), {}, 'drops')
 
 
 def test_door_beside_dying_namespaces(t):
@@ -495,6 +516,42 @@ def test_kill(t, family):
     equal((stats['conns_ended'], stats['expire_rst']), (4, 4), 'conns_ended, expire_rst')
     equal(len(servers[0].clients), 4, 'connections of the first server')
     equal(set(observe.drops(t.lb)) - {'drop_ended', 'drop_no_conn', 'drop_no_flow'}, set(), 'drops')
+
+
+def kinds_of_service(t, family, vip):
+    """A service of UDP, one of a mark, and a stock one below a default entry, at the other VIP:
+    what the tool calls each of them."""
+    t.lb.batch([f'addr add {vip}/{family.host_length} dev outer nodad'])
+    t.lb.nft(mark_rules(family, 7, (family.vip,), (8001,)))
+    vips = f'--vips {vip}/{family.host_length}'
+    t.lb.run(f'ipvsadm -E {vips} --fullnat')
+    t.lb.run(f'ipvsadm -P {vips} -z {family.lip}')
+    t.lb.run(f'ipvsadm -A {family.service(8002, vip)} -s rr')
+    t.lb.run(f'ipvsadm -a {family.service(8002, vip)} -r {address_port(family.rs1, 8002)} -m')
+    mark = family.fullnat(t, 0, service=family.fwmark(7))
+    return udp.udp_service(t, family, 5300, servers=(family.rs1,)), mark, vips
+
+
+def test_kill_kinds(t, family):
+    """`ipvsadm --kill` by a service of UDP, of a mark, and by a prefix of VIPs: that one's
+    connections end, and no others; who has lost a conversation over UDP just begins anew."""
+    other_vip = family.vip.replace('80', '81')
+    t.add_lip(family.lip)
+    names = kinds_of_service(t, family, other_vip)
+    for port in (8001, 8002):
+        t.rs1.peer_server(port, family=family.af)
+    udp.UdpServer(t.rs1, 5300, family)
+    link = link_to(t)
+    with udp.udp_socket(t.client, family) as sock, held(t, family, 2, port=8001) as marked, \
+            held(t, family, 3, port=8002, vip=other_vip) as others:
+        udp.ask_udp(sock, (family.vip, 5300), b'a question')
+        for name, count, left in zip(names, (1, 2, 3), (5, 3, 0)):
+            said = t.lb.run(f'ipvsadm --kill {name}').out
+            check(re.fullmatch(rf'{count} connections? ended\n', said), f'{name}: {said!r}')
+            equal(len(connections(link)), left, f'connections without those of {name}')
+        check(all(is_reset(one) for one in (*marked, *others)), 'a client was not reset')
+        udp.ask_udp(sock, (family.vip, 5300), b'another one')
+    equal(t.lb.fullnat_stats()['conns_ended'], 6, 'conns_ended')
 
 
 def swallows(sock, _):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A strict firewall on the LB, as nft has it."""
+"""Rules on the LB, as nft has them: a strict firewall, marks."""
 from . import basics
 
 STRICT = '''table inet strict {{
@@ -40,3 +40,23 @@ def check_unnoticed(t):
         text = t.lb.run(f'nft list counter inet strict {name}').out
         basics.check('packets 0 ' in text, f'counter {name}: {text}')
     basics.equal(t.lb.run('conntrack -L 2>/dev/null').out, '', 'conntrack entries')
+
+
+def mark_rules(family, mark, vips, ports):
+    """The mark for several VIPs and ports; and a conntrack that must not mind."""
+    return f'''table inet marks {{
+    counter invalid {{ }}
+    chain set_mark {{
+        type filter hook prerouting priority mangle
+        meta l4proto {{ tcp, udp }} {family.nft} daddr {{ {', '.join(vips)} }} \
+th dport {{ {', '.join(map(str, ports))} }} meta mark set {mark}
+    }}
+    chain strict {{
+        type filter hook prerouting priority filter
+        ct state invalid counter name invalid drop
+    }}
+    chain in {{
+        type filter hook input priority filter
+        ct state invalid counter name invalid drop
+    }}
+}}'''
