@@ -21,6 +21,7 @@ import time
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
+TIME_WAIT = '06'
 SO_PEERNAME = 28
 SO_PROTOCOL = 38
 SO_NAT64_PEER = 4096
@@ -37,6 +38,7 @@ TOOL = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 MARK = 'toa: a test begins to look here'
 TS = bytes.fromhex('0101080a') + struct.pack('!II', 1, 0)
 MSS = bytes.fromhex('020405b4')
+MP_CAPABLE = bytes.fromhex('1e040101')      # a SYN's
 
 
 class Failed(Exception):
@@ -285,7 +287,7 @@ class Peer:
 
     def connect_mptcp(self, options=b''):
         """The handshake of a client that speaks MPTCP."""
-        self.syn(bytes.fromhex('1e040101'))
+        self.syn(MP_CAPABLE)
         at = self.wire.options.find(b'\x1e\x0c\x01')
         if at < 0:
             raise Failed('the SYN-ACK has no MP_CAPABLE')
@@ -365,15 +367,21 @@ def told(family, address):
     return '::ffff:' + address if family == socket.AF_INET6 and ':' not in address else address
 
 
-def exists(peer):
-    """Does the server still have a socket for this peer?"""
+def states(peer):
+    """Those of the server's sockets for this peer, as /proc has them."""
     remote = f':{peer.sport:04X}'
     with netns('toa-s'):
         lines = []
         for name in ('tcp', 'tcp6'):
             with open(f'/proc/thread-self/net/{name}', encoding='ascii') as file:
                 lines += file.readlines()
-    return any(line.split()[2].endswith(remote) for line in lines)
+    fields = [line.split() for line in lines]
+    return [field[3] for field in fields if field[2].endswith(remote)]
+
+
+def exists(peer):
+    """Does the server still have a socket for this peer?"""
+    return bool(states(peer))
 
 
 def check_without_module(conn, peer, arrives=b'hello', leaves=b'hello'):

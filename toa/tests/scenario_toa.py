@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Whom accept() and getpeername() name, for every kind of socket and option."""
 import contextlib
+import ctypes
 import errno
 import os
 import socket
@@ -9,10 +10,13 @@ import struct
 import sys
 import time
 
-from harness import (ACK, CLIENT4, CLIENT6, FAR4, FAR_SRV4, FIN, IPPROTO_MPTCP, LIBC, PSH,
-                     SO_NAT64_PEER, SO_PROTOCOL, SRV4, SRV6, TCP_DEFER_ACCEPT, TCP_FASTOPEN, TS,
-                     Failed, Peer, accepted, case, check, check_names, counters, entries, expect,
-                     listen, load, main, netns, port_of, rows, sysctl, toa, unload, wait_for)
+from harness import (ACK, CLIENT4, CLIENT6, FAR4, FAR_SRV4, FIN, IPPROTO_MPTCP, LIBC, LIP4,
+                     MP_CAPABLE, PSH, SO_NAT64_PEER, SO_PROTOCOL, SRV4, SRV6, TCP_DEFER_ACCEPT,
+                     TCP_FASTOPEN, TIME_WAIT, TS, Failed, Peer, accepted, case, check,
+                     check_names, counters, entries, expect, listen, load, main, netns, port_of,
+                     rows, states, sysctl, toa, unload, wait_for)
+
+TOA_WAITS = 0.1     # seconds, for the end of an MPTCP handshake
 
 
 @case
@@ -103,6 +107,16 @@ def nat64_peer(sock, size=20):
     return socket.inet_ntop(socket.AF_INET6, raw[:16]), struct.unpack('!H', raw[16:18])[0]
 
 
+def nat64_raw(sock, room, length, option=SO_NAT64_PEER):
+    """What getsockopt() leaves in a buffer of `room` bytes (0: there is none) and in `length`, or
+    the error's name."""
+    buffer = ctypes.create_string_buffer(b'\xaa' * room, room) if room else None
+    size = ctypes.c_int(length)
+    if LIBC.getsockopt(sock.fileno(), socket.IPPROTO_IP, option, buffer, ctypes.byref(size)):
+        return errno.errorcode[ctypes.get_errno()]
+    return buffer and buffer.raw, size.value
+
+
 @case
 def nat64(wire):
     """The IPv6 client of an IPv4 connection: DPVS's getsockopt() tells it, on an IPv4 socket."""
@@ -113,12 +127,31 @@ def nat64(wire):
                 check_names(conn, name, (peer.src, peer.sport))
                 for size in (20, 64):
                     expect(f'{size} bytes', nat64_peer(conn, size), (CLIENT6, 50026))
-                expect('19 bytes', nat64_peer(conn, 19), 'EINVAL')
+                for size in (19, 0, -1):
+                    expect(f'{size} bytes', nat64_raw(conn, 64, size), 'EINVAL')
+                client = socket.inet_pton(socket.AF_INET6, CLIENT6) + struct.pack('!HH', 50026, 0)
+                expect('64 bytes', nat64_raw(conn, 64, 64), (client + b'\xaa' * 44, 20))
                 expect('entries', entries(), 1)
                 LIBC.connect(conn.fileno(), bytes(16), 16)      # AF_UNSPEC: disconnect
                 expect('disconnected', nat64_peer(conn), 'ENOTCONN')
-    expect('counters', counters(), {'nat64': 2, 'answered': 4})
+    expect('counters', counters(), {'nat64': 2, 'answered': 6})
     wait_for('table drained', lambda: not entries())
+
+
+@case
+def nat64_refused(wire):
+    """A buffer that is none, options beside this one, a connection that is over: no client."""
+    with listen() as server:
+        peer = Peer(wire, SRV4, port_of(server)).connect(toa(254, CLIENT6, 50028))
+        with accepted(server, peer) as (conn, _):
+            expect('no buffer', nat64_raw(conn, 0, 20), 'EFAULT')
+            for option in (SO_NAT64_PEER - 1, SO_NAT64_PEER + 1):
+                expect(f'option {option}', nat64_raw(conn, 20, 20, option), 'ENOPROTOOPT')
+            expect('getsockopt()', nat64_peer(conn), (CLIENT6, 50028))
+            peer.reset()
+            # The socket and its entry are still there.
+            wait_for('reset', lambda: nat64_peer(conn) == 'ENOTCONN')
+            expect('entries', entries(), 1)
 
 
 @case
@@ -134,9 +167,17 @@ def nat64_others(wire):
             peer = Peer(wire, dst, port_of(sock)).connect(option)
             with accepted(sock, peer) as (conn, _):
                 expect('getsockopt()', nat64_peer(conn), want)
+        # Errors are no answers: 4 of accept(), 1 of getsockopt().
+        expect('counters', counters(), {'stored': 4, 'answered': 5, 'absent': 1})
         expect('listener', nat64_peer(server), 'ENOTCONN')
-        with netns('toa-s'), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        with netns('toa-s'), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, \
+                socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP) as raw, \
+                socket.socket() as opening:
             expect('UDP', nat64_peer(udp), 'EINVAL')
+            expect('raw', nat64_peer(raw), 'EINVAL')
+            opening.setblocking(False)
+            expect('connect()', opening.connect_ex((LIP4, 9)), errno.EINPROGRESS)
+            expect('SYN sent', nat64_peer(opening), 'ENOTCONN')
         peer = Peer(wire, SRV4, port_of(server)).connect(toa(254, CLIENT6, 50027))
         with accepted(server, peer) as (conn, _):
             expect('getsockopt()', nat64_peer(conn), (CLIENT6, 50027))
@@ -221,26 +262,106 @@ def fast_open(wire):
                 check_names(conn, name, want)
 
 
+def protocol(conn):
+    """SO_PROTOCOL."""
+    return conn.getsockopt(socket.SOL_SOCKET, SO_PROTOCOL)
+
+
+def duration(function):
+    """Seconds that a call takes."""
+    begin = time.monotonic()
+    function()
+    return time.monotonic() - begin
+
+
+@case
+def mptcp_fast_open(wire):
+    """Until the handshake's end there is nothing to wait for: the client is known at once."""
+    # Listeners that do not ask for it, too: MPTCP ones cannot before 6.2.
+    sysctl('net.ipv4.tcp_fastopen', str(0x2 | 0x200 | 0x400))
+    try:
+        for family, dst, option, want in rows(50170):
+            with listen(family, proto=IPPROTO_MPTCP) as server:
+                peer = Peer(wire, dst, port_of(server))
+                peer.syn(MP_CAPABLE + option, b'early')
+                with accepted(server, peer) as (conn, name):
+                    expect('protocol', protocol(conn), IPPROTO_MPTCP)
+                    check_names(conn, name, want)
+                    if min(duration(conn.getpeername) for _ in range(5)) >= TOA_WAITS:
+                        raise Failed('getpeername() waits')
+    finally:
+        sysctl('net.ipv4.tcp_fastopen', '1')
+
+
 @case
 def mptcp_listener(wire):
-    """A plain client of a listener that would speak MPTCP (Go's default)."""
-    with listen(proto=IPPROTO_MPTCP) as server:
-        check(wire, server, SRV4, toa(200, CLIENT4, 50013), (CLIENT4, 50013))
+    """Clients of a listener that would speak MPTCP (Go's default), who do not, or whose last ACK
+    has lost the option: accept() makes plain TCP sockets of theirs."""
+    for family, dst, option, want in rows(50140):
+        for offer in (b'', MP_CAPABLE):
+            with listen(family, proto=IPPROTO_MPTCP) as server:
+                peer = Peer(wire, dst, port_of(server))
+                peer.syn(offer)
+                peer.send(ACK, option)
+                with accepted(server, peer) as (conn, name):
+                    expect('protocol', protocol(conn), socket.IPPROTO_TCP)
+                    check_names(conn, name, want)
+    expect('counters', counters(), {'stored': 8, 'answered': 24})
+    wait_for('table drained', lambda: not entries())
+
+
+def sockets():
+    """How many the server's namespace has, with those that only a reference keeps."""
+    with netns('toa-s'), open('/proc/thread-self/net/sockstat', encoding='ascii') as file:
+        return int(file.readline().split()[2])
 
 
 @case
 def mptcp_client(wire):
     """A client that really speaks MPTCP: the application's socket is not the connection's."""
+    before = sockets()
     unnamed = [(socket.AF_INET, SRV4, TS, None), (socket.AF_INET6, SRV6, TS, None)]
     for family, dst, option, want in rows(50130) + unnamed:
         with listen(family, proto=IPPROTO_MPTCP) as server:
             peer = Peer(wire, dst, port_of(server)).connect_mptcp(option)
             with accepted(server, peer) as (conn, name):
-                expect('protocol', conn.getsockopt(socket.SOL_SOCKET, SO_PROTOCOL),
-                       IPPROTO_MPTCP)
+                expect('protocol', protocol(conn), IPPROTO_MPTCP)
                 check_names(conn, name, want or (peer.src, peer.sport))
                 expect('getsockname()', conn.getsockname()[1], port_of(server))
     expect('counters', counters(), {'stored': 4, 'answered': 12, 'absent': 2})
+    wait_for('table drained', lambda: not entries())
+    wait_for('no socket is left', lambda: sockets() <= before)
+
+
+@case
+def mptcp_bound_to_device(wire):
+    """A listener for one interface: so are the connection and the application's socket."""
+    device = [(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'toa-s0')]
+    for family, dst, option, want in rows(50150):
+        with listen(family, IPPROTO_MPTCP, device) as server:
+            peer = Peer(wire, dst, port_of(server)).connect_mptcp(option)
+            with accepted(server, peer) as (conn, name):
+                expect('protocol', protocol(conn), IPPROTO_MPTCP)
+                check_names(conn, name, want)
+
+
+@case
+def mptcp_falls_back(wire):
+    """Data that come without MPTCP's option make TCP of a connection that is accepted already: the
+    application keeps its socket, which passes getsockopt() on from then on."""
+    nat64 = (socket.AF_INET, SRV4, toa(254, CLIENT6, 50164), None)
+    for family, dst, option, want in rows(50160) + [nat64]:
+        with listen(family, proto=IPPROTO_MPTCP) as server:
+            peer = Peer(wire, dst, port_of(server)).connect_mptcp(option)
+            with accepted(server, peer) as (conn, name):
+                check_names(conn, name, want or (peer.src, peer.sport))
+                expect('getsockopt()', nat64_peer(conn), errno.errorcode[errno.EOPNOTSUPP])
+                peer.send(ACK | PSH, b'', b'hello')
+                expect('data', conn.recv(10), b'hello')
+                expect('protocol', protocol(conn), IPPROTO_MPTCP)
+                check_names(conn, name, want or (peer.src, peer.sport))
+                if not want:
+                    expect('getsockopt()', nat64_peer(conn), (CLIENT6, 50164))
     wait_for('table drained', lambda: not entries())
 
 
@@ -254,43 +375,103 @@ def mptcp_subflow_gone(wire):
         peer.reset()
         wait_for('subflow closed', lambda: conn.getpeername() == (peer.src, peer.sport))
         again = Peer(wire, SRV4, port_of(server), sport=peer.sport)
-        again.connect(toa(200, CLIENT4, 50030))
-        with accepted(server, again) as (_, name):
+        again.syn()
+        expect('name of the first, with a request', conn.getpeername(), (peer.src, peer.sport))
+        again.send(ACK, toa(200, CLIENT4, 50030))
+        with accepted(server, again) as (other, name):
             expect('accept()', name, (CLIENT4, 50030))
             expect('name of the first', conn.getpeername(), (peer.src, peer.sport))
+            other.close()
+            again.ack += 1
+            again.send(FIN | ACK)
+            wait_for('time wait', lambda: states(again) == [TIME_WAIT])
+            expect('name of the first, in time wait', conn.getpeername(), (peer.src, peer.sport))
         conn.close()
     wait_for('table drained', lambda: not entries())
 
 
-def accept_at_once(server, seconds):
-    """Ask for the next connection without a pause; its name, and what getpeername() says."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with contextlib.suppress(BlockingIOError):
-            conn, name = server.accept()
-            names = name, conn.getpeername()
-            conn.close()
-            return names
+# Probes that each copy all that an event has room for: together some 2 ms under TCG.
+SLOW = [f'toa_test/slow{number}' for number in range(8)]
+COPY = ' +0($arg1):u8[64]' * 40
+
+
+def kprobe_events(lines):
+    """Add or remove some. (Python's mode 'a' seeks the end, which that file does not allow.)"""
+    fd = os.open('/sys/kernel/tracing/kprobe_events', os.O_WRONLY | os.O_APPEND)
+    try:
+        os.write(fd, ''.join(line + '\n' for line in lines).encode())
+    finally:
+        os.close(fd)
+
+
+def switch_slow(value):
+    """Switch them on or off."""
+    with open('/sys/kernel/tracing/events/toa_test/enable', 'w', encoding='ascii') as file:
+        file.write(value)
+
+
+@contextlib.contextmanager
+def slow_handshakes():
+    """From when a connection can be accepted until it is established takes a good while. It is
+    microseconds otherwise: on an idle machine no accept() of a thousand was there in time."""
+    kprobe_events(f'p:{name} tcp_child_process{COPY}' for name in SLOW)
+    try:
+        switch_slow('1')
+        yield
+    finally:
+        switch_slow('0')
+        kprobe_events(f'-:{name}' for name in SLOW)
+
+
+def accept_at_once(server, want):
+    """Ask for the next connection without a pause; how many of its names are wrong. They may be
+    when toa has waited as long as it does: the other CPU was away."""
+    address, length = ctypes.create_string_buffer(16), ctypes.c_uint32(16)
+    arguments = server.fileno(), ctypes.byref(address), ctypes.byref(length)
+    end = time.monotonic() + 10
+    while (begin := time.monotonic()) < end:
+        fd = LIBC.accept(*arguments)        # Python's own takes ten times as long to say no
+        if fd < 0:
+            continue
+        with socket.socket(fileno=fd) as conn:
+            port, host = struct.unpack('!2xH4s', address.raw[:8])
+            names = (socket.inet_ntop(socket.AF_INET, host), port), conn.getpeername()
+        if time.monotonic() - begin > TOA_WAITS:
+            return 0
+        return sum(name != want for name in names)
     raise Failed('nothing to accept')
+
+
+def accept_all_at_once(server, number, want, tell):
+    """A process of its own that does so for `number` connections and says when it has one; its
+    exit status is the number of wrong names."""
+    child = os.fork()
+    if child:
+        os.close(tell)
+        return child
+    wrong = 255
+    try:
+        names = 0
+        for _ in range(number):
+            names += accept_at_once(server, want)
+            os.write(tell, b'.')
+        wrong = min(names, 254)
+    finally:
+        os._exit(wrong)
 
 
 @case
 def mptcp_early_accept(wire):
     """accept() on another CPU, while the handshake's last packet is still being received."""
-    with listen(proto=IPPROTO_MPTCP) as server:
+    with listen(proto=IPPROTO_MPTCP) as server, slow_handshakes():
         server.setblocking(False)
         told, tell = os.pipe()
-        child = os.fork()
-        if not child:
-            wrong = 0
-            for _ in range(1000):
-                wrong += sum(name != (CLIENT4, 50031) for name in accept_at_once(server, 10))
-                os.write(tell, b'.')
-            os._exit(min(wrong, 255))
-        for _ in range(1000):
+        child = accept_all_at_once(server, 100, (CLIENT4, 50031), tell)
+        for _ in range(100):
             peer = Peer(wire, SRV4, port_of(server)).connect_mptcp(toa(200, CLIENT4, 50031))
             os.read(told, 1)
             peer.reset()
+        os.close(told)
         expect('wrong names', os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
 
 
