@@ -435,16 +435,22 @@ def setup():
             run('sysctl', '-qw', 'net.ipv6.conf.all.accept_dad=0',
                 f'net.ipv6.conf.{dev}.accept_dad=0')
         run('ip', '-n', ns, 'link', 'set', dev, 'up')
-    run('ip', '-n', 'toa-s', 'addr', 'add', SRV4 + '/24', 'dev', 'toa-s0')
-    run('ip', '-n', 'toa-s', 'addr', 'add', SRV6 + '/64', 'dev', 'toa-s0', 'nodad')
-    run('ip', '-n', 'toa-s', 'route', 'add', FAR4, 'dev', 'toa-s0')
+    address_server()
+    run('ip', '-n', 'toa-c', 'addr', 'add', FAR_SRV4 + '/24', 'dev', 'toa-c0')
+
+
+def address_server():
+    """The server's addresses, and its neighbours. A device that enters or leaves a VRF loses
+    them."""
+    run('ip', '-n', 'toa-s', 'addr', 'replace', SRV4 + '/24', 'dev', 'toa-s0')
+    run('ip', '-n', 'toa-s', 'addr', 'replace', SRV6 + '/64', 'dev', 'toa-s0', 'nodad')
+    run('ip', '-n', 'toa-s', 'route', 'replace', FAR4, 'dev', 'toa-s0')
     # The client's stack owns none of the sources: it must not answer what the packet
     # socket gets.
     mac = mac_of('toa-c', 'toa-c0')
     for addr in (LIP4, LIP6, FAR4):
         run('ip', '-n', 'toa-s', 'neigh', 'replace', addr, 'lladdr', mac, 'dev', 'toa-s0',
             'nud', 'permanent')
-    run('ip', '-n', 'toa-c', 'addr', 'add', FAR_SRV4 + '/24', 'dev', 'toa-c0')
 
 
 def teardown():

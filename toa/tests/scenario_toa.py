@@ -12,9 +12,9 @@ import time
 
 from harness import (ACK, CLIENT4, CLIENT6, FAR4, FAR_SRV4, FIN, IPPROTO_MPTCP, LIBC, LIP4,
                      MP_CAPABLE, PSH, SO_NAT64_PEER, SO_PROTOCOL, SRV4, SRV6, TCP_DEFER_ACCEPT,
-                     TCP_FASTOPEN, TIME_WAIT, TS, Failed, Peer, accepted, case, check,
-                     check_names, counters, entries, expect, listen, load, main, netns, port_of,
-                     rows, states, sysctl, toa, unload, wait_for)
+                     TCP_FASTOPEN, TIME_WAIT, TS, Failed, Peer, accepted, address_server, case,
+                     check, check_names, counters, entries, expect, listen, load, mac_of, main,
+                     netns, port_of, rows, run, states, sysctl, toa, unload, wait_for)
 
 TOA_WAITS = 0.1     # seconds, for the end of an MPTCP handshake
 
@@ -343,6 +343,56 @@ def mptcp_bound_to_device(wire):
             with accepted(server, peer) as (conn, name):
                 expect('protocol', protocol(conn), IPPROTO_MPTCP)
                 check_names(conn, name, want)
+
+
+def name_clients(wire, server_address=None, source=None):
+    """One client of each row, by TCP and by MPTCP, of listeners that are bound to no device."""
+    for proto in (0, IPPROTO_MPTCP):
+        for family, dst, option, want in rows(50170):
+            if server_address and dst != SRV6:
+                continue
+            with listen(family, proto) as server:
+                peer = Peer(wire, server_address or dst, port_of(server), src=source)
+                (peer.connect_mptcp if proto else peer.connect)(option)
+                with accepted(server, peer) as (conn, name):
+                    expect('protocol', protocol(conn), proto or socket.IPPROTO_TCP)
+                    check_names(conn, name, want)
+
+
+@contextlib.contextmanager
+def in_vrf():
+    """The server's device is in a VRF, whose connections programs outside of it accept, too."""
+    server = ('ip', '-n', 'toa-s')
+    run(*server, 'link', 'add', 'vrf1', 'type', 'vrf', 'table', '10')
+    run(*server, 'link', 'set', 'vrf1', 'up')
+    run(*server, 'link', 'set', 'toa-s0', 'master', 'vrf1')
+    address_server()
+    sysctl('net.ipv4.tcp_l3mdev_accept', '1')
+    try:
+        yield
+    finally:
+        sysctl('net.ipv4.tcp_l3mdev_accept', '0')
+        run(*server, 'link', 'del', 'vrf1')
+        address_server()
+
+
+@case
+def mptcp_in_vrf(wire):
+    """The kernel binds a connection to its VRF; the application's socket is not."""
+    with in_vrf():
+        name_clients(wire)
+
+
+@case
+def mptcp_link_local(wire):
+    """The same with a balancer whose address is link-local."""
+    run('ip', '-n', 'toa-s', 'addr', 'add', 'fe80::1/64', 'dev', 'toa-s0', 'nodad')
+    run('ip', '-n', 'toa-s', 'neigh', 'replace', 'fe80::2', 'lladdr', mac_of('toa-c', 'toa-c0'),
+        'dev', 'toa-s0', 'nud', 'permanent')
+    for namespace in (None, 'toa-s'):
+        sysctl('net.toa.trust', 'fe80::/10', ns=namespace)
+    name_clients(wire, 'fe80::1', 'fe80::2')
+    run('ip', '-n', 'toa-s', 'addr', 'del', 'fe80::1/64', 'dev', 'toa-s0')
 
 
 @case
