@@ -7,6 +7,8 @@ Seen failing, each with a copy of the modules that was broken like this:
   strangers' packets left to the local stack: lip_without_flow, vip_without_connection
   the same, but UDP only: daemons_behind_lip
   a SYN with another ISN changes the live connection at once: spoofed_syn
+  no difference between what a default entry's service knows and strangers, or sockets of this
+    host not looked for: default_entry_without_connection
   the client's port in the TOA off by one: tuple_used_again, client_restarts
 """
 import os

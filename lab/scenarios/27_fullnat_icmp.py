@@ -9,6 +9,7 @@ Seen failing, each with a copy of the module that was broken like this:
   the quoted packet not translated: translated_*
   the checksum of errors not verified: translated_*_v4
   errors of the client's side left to INPUT's rules: translated_to_rs_*, udp_quotes_*
+  errors of the servers' side left to the host: path_mtu_by_router_*_rs
   room for a TOA that is not due any more: translated_to_client_v4
   any quoted number believed, or the LB learns no MTU: translated_to_client_v6
   the quoted UDP checksum left as it is: udp_quotes_*; the server's port quoted: udp_quotes_v4

@@ -9,6 +9,9 @@ Seen failing:
   marks left out when a connection's declaration is looked up: udp_by_mark
   what IPVS has translated for a server on the LB looked at once more: sorry_server_by_mark_*,
     sorry_server_at_lip_*
+  replies of UDP from the port after the VIP's: udp_one_arm, udp_all_ports
+  packets not marked as untracked: fwmark; ports of a LIP that are the host's own not left to it:
+    lip_shared_with_host
   the MTU of the way refused to the LB's own datagrams, which cannot learn it: client_on_lb_*
 """
 import ipaddress

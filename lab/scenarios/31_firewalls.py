@@ -4,7 +4,10 @@ else passes.
 
 Seen failing with a copy of the modules that was broken like this:
 
-  the client's port in the TOA off by one: all
+  the client's port in the TOA off by one: all of TCP
+  replies of UDP left to ip_vs, behind INPUT's rules: udp_default_drop
+  what is neither TCP nor UDP dropped: sctp_beside
+  no xfrm_lookup() of IPv6 routes: ipsec_v6
 
 and conntrack_and_masquerade_beside_v6 with a LIP that the LB may talk from (no preferred_lft 0).
 """

@@ -4,7 +4,8 @@ persistence, servers that go, client ports that come again.
 
 Seen failing, each with a copy of the modules that was broken like this:
 
-  the client's port in the TOA off by one: all but quiesced_during_handshake
+  the client's port in the TOA off by one: all of TCP but quiesced_during_handshake
+  replies of UDP from the port after the VIP's: udp_drain_and_removal
   a flow whose conn is expiring still counts as a twin: quiesced_during_handshake
 """
 import glob

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import resource
+import socket
 import subprocess
 import threading
 
@@ -121,12 +122,13 @@ def open_many(t, family, count):
     """Connections that stay open, from two addresses of the client; their names, and the sockets.
     Each has been accepted when the next one is made."""
     socks, names = [], []
-    for number in range(count):
-        source = (family.client, family.client2)[number % 2]
-        sock = t.client.connect(family.vip, 8000, source=source, timeout=120)
-        equal(sock.recv(1), b'x', 'accepted')
-        names.append('%s %d\n' % sock.getsockname()[:2])
-        socks.append(sock)
+    with t.client:
+        for number in range(count):
+            source = (family.client, family.client2)[number % 2]
+            sock = socket.create_connection((family.vip, 8000), 120, (source, 0))
+            equal(sock.recv(1), b'x', 'accepted')
+            names.append('%s %d\n' % sock.getsockname()[:2])
+            socks.append(sock)
     return names, socks
 
 
@@ -135,6 +137,7 @@ def hold(t, count):
     resource.setrlimit(resource.RLIMIT_NOFILE, (2 * count + 1000, 2 * count + 1000))
     for family in FAMILIES:
         family.fullnat(t, lips=(family.lip, family.lip2))
+    t.lb.run('ipvsadm --set 86400 0 0')     # the first ones wait for the last, idle
     holder = subprocess.Popen(t.rs1.wrap(['python3', '-c', HOLDER]), stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE, text=True)
     t.rs1.wait_listening(8000)
