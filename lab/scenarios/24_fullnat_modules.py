@@ -14,7 +14,7 @@ import threading
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
 
-CYCLES = 20
+CYCLES = 10
 SELFTEST = '/lab/selftests/netfilter/ipvs.sh'
 
 
@@ -121,7 +121,7 @@ def test_rmmod_refused(t):
 
 @limit(300)
 def test_load_cycles(t):
-    """20 times: load, declare, traffic, wait for the end of its connections, unload. Stock
+    """10 times: load, declare, traffic, wait for the end of its connections, unload. Stock
     NAT works all the time; without our module FULLNAT fails at once, not half-open."""
     run('modprobe ip_vs && modprobe ip_vs_rr && modprobe toa')
     t.add_lip()
@@ -151,7 +151,7 @@ def test_load_cycles(t):
 
 
 def test_toa_cycles(t):
-    """toa goes and comes 20 times under live connections and new ones: the live ones do not
+    """toa goes and comes 10 times under live connections and new ones: the live ones do not
     notice, the new ones are named by their client, or by the LIP while toa is away."""
     t.fullnat(8000)
     servers = [server.peer_server(8000) for server in t.servers]
