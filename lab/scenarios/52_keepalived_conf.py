@@ -129,6 +129,44 @@ def test_rules_load(t):
     equal(saved(t), [], 'after unload')
 
 
+def test_rules_lips_stay(t):
+    """Default LIPs that leave the file stay for a service of their family that IPVS still has,
+    and the node may be master; unload leaves them, too."""
+    install()
+    four, six = '10.0.0.100', 'fd00::100'
+    own = f'-P -z {four}\n-E {V4.service(80)} --fullnat\n'
+    load(t, f'{own}-P -z {six}\n-E {V6.service(80)} --fullnat\n')
+    t.lb.run(f'/usr/sbin/ipvsadm -A {V6.service(80)}')
+    for command, left in (('load', True), ('unload', False), ('load', True)):
+        said = quick(t, own, '-f', t.lb.path('wrong'), command)[0]
+        check(f'{V6.service(80)} stays FULLNAT' in said, f'{command}: {said}')
+        equal([f'-P -z {lip}' in saved(t) for lip in (four, six)], [left, True],
+              f'LIPs after {command}')
+    t.lb.run(f'{SCRIPTS}/check-node')
+    t.lb.run(f'/usr/sbin/ipvsadm -D {V6.service(80)}')
+    load(t, own)
+    equal(saved(t), own.splitlines(), 'without the service')
+
+
+def test_rules_one_at_a_time(t):
+    """Who loads while another one loads waits, and then takes the file as it is by then."""
+    load(t, '-P -z 10.0.0.100\n-E --vips 203.0.113.0/24 --fullnat\n')
+    before = saved(t)
+    path = t.lb.write('rules', '-P -z 10.0.0.101\n')
+    for command in ('load', 'unload'):
+        with open('/run/ipvs-fullnat.lock', 'w', encoding='ascii') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            other = t.lb.spawn([f'{CONF}/ipvs-fullnat-rules', '-f', path, command])
+            until(lambda one=other: str(one.pid) in waiters('WRITE') or one.poll() is not None,
+                  what='it waits')
+            t.lb.write('rules', before[0].replace('100', '102') + f'\n{before[1]}\n')
+            equal(saved(t), before, f'{command}: meanwhile')
+        equal(other.wait(30), 0, f'exit status of {command}')
+        before = saved(t)
+        equal(len(before), 2 if command == 'load' else 0, f'lines after {command}: {before}')
+        check(not before or before[0] == '-P -z 10.0.0.102', f'{before}')
+
+
 def shown(t):
     """How the real servers are reached."""
     return re.findall(r'-> \S+:\d+ +(\S+)', t.lb.run('ipvsadm -Ln').out)
@@ -416,11 +454,42 @@ def test_check_node(t):
     shutil.rmtree('/run/ipvs-fullnat')
 
 
+def test_check_node_sorry_server(t):
+    """A server of the node itself is IPVS's own business in every FULLNAT service, also in those
+    that are FULLNAT by a prefix or a scheduler; not where a service is plain NAT."""
+    install()
+    load(t, '-P -z 10.0.0.100\n-E --vips 203.0.113.0/24 --fullnat\n')
+    for service in ('-t 203.0.113.80:80', '-t 192.0.2.80:80 -s fullnat'):
+        name = ' '.join(service.split()[:2])
+        t.lb.run(f'ipvsadm -A {service}; ipvsadm -a {name} -r 10.0.0.11:80 -m; '
+                 f'ipvsadm -a {name} -r 10.0.0.254:8080 -m')
+    equal(sorted(shown(t)), ['FullNat', 'FullNat', 'Local', 'Local'], 'methods')
+    t.lb.run(f'{SCRIPTS}/check-node')
+    t.lb.run('ipvsadm -A -t 192.0.2.81:80; ipvsadm -a -t 192.0.2.81:80 -r 10.0.0.254:8080 -m')
+    said = t.lb.run(f'{SCRIPTS}/check-node', check=False).err
+    check('-t 192.0.2.81:80 is plain NAT' in said, f'it says {said!r}')
+
+
+def test_check_node_without_awk(t):
+    """Who cannot look at the table does not know that all is well."""
+    install()
+    load(t, RULES)
+    t.lb.write('awk', '#!/bin/sh\nexit 1\n', 0o755)
+    script = t.lb.path('check-node')
+    t.lb.run(f'sed s,^PATH=,PATH={t.lb.path("")}:, {SCRIPTS}/check-node >{script}')
+    done = t.lb.run(f'sh {script}', check=False)
+    check(done.rc == 1 and 'its look at the table fails' in done.err, done.text)
+
+
+def waiters(kind):
+    """Who waits for a lock of a file: PIDs."""
+    with open('/proc/locks', encoding='ascii') as file:
+        return re.findall(rf'-> FLOCK +ADVISORY +{kind} +(\d+)', file.read())
+
+
 def waiter():
     """Who waits for a lock, and is not the one that waited last time: its PID, or None."""
-    with open('/proc/locks', encoding='ascii') as file:
-        found = re.search(r'-> FLOCK +ADVISORY +READ +(\d+)', file.read())
-    return found and found[1]
+    return next(iter(waiters('READ')), None)
 
 
 def test_check_node_waits(t):
@@ -469,6 +538,18 @@ def test_metrics_of_many(t):
         equal(len(found), 1 << 14, f'lines of {metric}')
     check('ipvs_fullnat_laddr_conns{address="10.0.63.255",ports="1025-65535"} 16383' in out,
           f'the last one: {out[-1]}')
+
+
+def test_metrics_in_time(t):
+    """One that systemd ends, since it took too long, leaves nothing behind."""
+    target = t.lb.path('metrics')
+    os.makedirs(target)
+    t.lb.write('check-node', '#!/bin/sh\nsleep 100\n', 0o755)      # beside it, as installed
+    load(t, RULES)
+    writer = t.lb.spawn(['sh', shutil.copy(f'{CONF}/monitoring/textfile', t.lb.path('')), target])
+    until(lambda: os.listdir(target), what='it writes')
+    t.lb.run(f'pkill -TERM -P {writer.pid}; kill -TERM {writer.pid}')
+    equal((writer.wait(30), os.listdir(target)), (143, []), 'exit status, files')
 
 
 def test_metrics(t):
