@@ -139,12 +139,13 @@ static inline void fnat_ip_decrease_ttl(struct sk_buff *skb, u8 af)
 /*
  * All clients of a LIP are one sender to the RS: with the identifications that they have
  * chosen, fragments of two of them would become one datagram. Once the addresses are
- * rewritten. (IPv6 fragments get new ones anyway.)
+ * rewritten, and while ignore_df is the sender's. (IPv6 fragments get new ones anyway.)
  */
 static inline void fnat_ip_new_ident(struct sk_buff *skb, u8 af, struct net *net)
 {
 	if (!fnat_is_v6(af) &&
-	    (!(ip_hdr(skb)->frag_off & htons(IP_DF)) || IPCB(skb)->frag_max_size))
+	    (!(ip_hdr(skb)->frag_off & htons(IP_DF)) || skb->ignore_df ||
+	     IPCB(skb)->frag_max_size))
 		fnat_ip_select_ident(skb, net);
 }
 

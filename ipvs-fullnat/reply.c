@@ -73,7 +73,7 @@ static void reply_send(struct fnat_pkt *pkt, struct dst_entry *new, bool steady)
 
 	fnat_sync_packet(pkt->fn, pkt->flow);
 	if (missed && held)
-		fnat_seam_reply_state(cp, pkt->skb, pkt->thoff);
+		fnat_seam_set_state(cp, FNAT_DIR_REPLY, pkt->skb, pkt->thoff);
 	if (fnat_send(pkt, false))
 		fnat_fast_permit_reply(pkt->flow, new, mark, iif);
 	if (!held)

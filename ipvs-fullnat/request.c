@@ -185,9 +185,10 @@ static bool request_of_ended(struct fnat_pkt *pkt, struct ip_vs_conn *cp)
 }
 
 /*
- * Of a SYN that two CPUs saw at once ip_vs has two connections, and only the first of them
- * has a flow. The other one ends at once, unless ip_vs takes the SYN-ACK for its own: then
- * it finds the client's ACK to be its own as well. NULL: this is no such packet.
+ * Of first packets that two CPUs saw at once ip_vs has two connections, and only one of
+ * them has a flow. The other one ends at once, unless ip_vs takes the answer for its own:
+ * then it finds the client's next packet to be its own as well. NULL: this is no such
+ * packet.
  */
 static struct fnat_flow *flow_of_twin(const struct fnat_pkt *pkt, struct ip_vs_conn *cp)
 {
@@ -197,8 +198,8 @@ static struct fnat_flow *flow_of_twin(const struct fnat_pkt *pkt, struct ip_vs_c
 	unsigned int thoff;
 	enum fnat_dir dir;
 
-	if (!fnat_ip_parse(pkt->skb, af, &t, &thoff) || t.protocol != IPPROTO_TCP ||
-	    fnat_tcp_is_syn(pkt))
+	if (!fnat_ip_parse(pkt->skb, af, &t, &thoff) ||
+	    (t.protocol == IPPROTO_TCP && fnat_tcp_is_syn(pkt)))
 		return NULL;
 	f = fnat_flow_find(pkt->fn->net, &t, &dir);
 	if (!f || dir != FNAT_DIR_REQUEST || f->cp == cp || flow_is_lost(f))
@@ -278,6 +279,23 @@ void fnat_after_packet(struct fnat_net *fn, struct fnat_flow *f, struct ip_vs_co
 	fnat_seam_adjust_timeout(fn, cp, state, f->idle_timeout);
 }
 
+/* What ip_vs has done for a twin it has not done for the connection that has the flow. */
+static void request_send(struct fnat_pkt *pkt, struct ip_vs_conn *cp)
+{
+	struct ip_vs_conn *own = pkt->flow->cp;
+	bool held = unlikely(own != cp) && fnat_seam_get(own);
+	int iif = pkt->skb->skb_iif;
+
+	if (held)
+		fnat_seam_set_state(own, FNAT_DIR_REQUEST, pkt->skb, pkt->thoff);
+	if (fnat_send(pkt, true))
+		fnat_fast_permit_request(pkt->flow, iif);
+	if (likely(own == cp) || held)
+		fnat_after_packet(pkt->fn, pkt->flow, own);
+	if (held)
+		fnat_seam_put_rearm(own);
+}
+
 unsigned int fnat_request(struct fnat_net *fn, struct sk_buff *skb, struct ip_vs_conn *cp,
 			  unsigned int thoff)
 {
@@ -287,7 +305,7 @@ unsigned int fnat_request(struct fnat_net *fn, struct sk_buff *skb, struct ip_vs
 		.dir = FNAT_DIR_REQUEST,
 		.thoff = thoff,
 	};
-	int iif = skb->skb_iif, err;
+	int err;
 
 	if (skb_warn_if_lro(skb))
 		return fnat_drop(pkt.fn, skb, drop_lro);
@@ -303,10 +321,7 @@ unsigned int fnat_request(struct fnat_net *fn, struct sk_buff *skb, struct ip_vs
 		fnat_stat_inc_drop(pkt.fn, err);
 		goto drop;
 	}
-	if (fnat_send(&pkt, true))
-		fnat_fast_permit_request(pkt.flow, iif);
-	if (likely(pkt.flow->cp == cp))
-		fnat_after_packet(pkt.fn, pkt.flow, cp);
+	request_send(&pkt, cp);
 	return NF_STOLEN;
 
 drop:

@@ -545,15 +545,17 @@ bool fnat_seam_misses_replies(const struct ip_vs_conn *cp)
 	return IP_VS_FWD_METHOD(cp) == IP_VS_CONN_F_MASQ;
 }
 
-/* For a reply of such a connection, what ip_vs_out() would have done. Softirq. */
-void fnat_seam_reply_state(struct ip_vs_conn *cp, const struct sk_buff *skb, unsigned int thoff)
+/* For a packet that ip_vs does not know to be this connection's, what it would have done. */
+void fnat_seam_set_state(struct ip_vs_conn *cp, enum fnat_dir dir, const struct sk_buff *skb,
+			 unsigned int thoff)
 {
 	struct ip_vs_proto_data *pd = ip_vs_proto_data_get(cp->ipvs, cp->protocol);
+	int direction = dir == FNAT_DIR_REQUEST ? IP_VS_DIR_INPUT : IP_VS_DIR_OUTPUT;
 
 #ifdef FNAT_HAVE_STATE_IPH_LEN
-	pd->pp->state_transition(cp, IP_VS_DIR_OUTPUT, skb, pd, thoff);
+	pd->pp->state_transition(cp, direction, skb, pd, thoff);
 #else
-	pd->pp->state_transition(cp, IP_VS_DIR_OUTPUT, skb, pd);
+	pd->pp->state_transition(cp, direction, skb, pd);
 #endif
 }
 

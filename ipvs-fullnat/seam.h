@@ -67,6 +67,7 @@ void fnat_seam_get_record(const struct ip_vs_conn *cp, struct fnat_record *rec);
 void fnat_seam_set_record(struct ip_vs_conn *cp, const struct fnat_record *rec);
 void fnat_seam_put(struct ip_vs_conn *cp);
 bool fnat_seam_misses_replies(const struct ip_vs_conn *cp);
-void fnat_seam_reply_state(struct ip_vs_conn *cp, const struct sk_buff *skb, unsigned int thoff);
+void fnat_seam_set_state(struct ip_vs_conn *cp, enum fnat_dir dir, const struct sk_buff *skb,
+			 unsigned int thoff);
 
 #endif

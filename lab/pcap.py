@@ -37,6 +37,11 @@ class Packet:
         return self.src, self.sport
 
     @property
+    def ident(self):
+        """The identification; IPv4."""
+        return struct.unpack('>H', self.header[4:6])[0]
+
+    @property
     def ip_length(self):
         """Bytes of the whole IP packet, as its header says (of GSO packets, what fits there)."""
         if self.header[0] >> 4 == 6:

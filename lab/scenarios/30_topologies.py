@@ -328,6 +328,16 @@ def lb_asks(t, family, source, blob):
     return own
 
 
+# the identifications of large datagrams as programs of the LB send them
+OWN_IDS = '''table ip ids {
+    set own { typeof ip id; flags dynamic; size 1000; }
+    chain out {
+        type filter hook output priority -300
+        oif lo udp dport 8000 ip length > 1500 update @own { ip id }
+    }
+}'''
+
+
 def test_client_on_lb(t, family):
     """Programs of the LB itself are clients of the VIP, from the LB's own address and from the
     VIP: they are served as all others, and told so when a packet's time ends."""
@@ -337,6 +347,8 @@ def test_client_on_lb(t, family):
     server = t.rs1.peer_server(8000, family=family.af)
     datagrams = UdpServer(t.rs1, 8000, family)
     listening = icmp_socket(t.lb, family)
+    t.lb.nft(OWN_IDS)
+    capture = t.rs1.capture()
     blob, asked = os.urandom(1 << 20), []
     for source in (family.lb_outer, family.vip):
         asked.append(lb_asks(t, family, source, blob))
@@ -348,6 +360,12 @@ def test_client_on_lb(t, family):
                 teller, what, _, *quoted, _ = parse_error(family, listening)
             equal((teller, what, *quoted), (family.vip, TIME_EXCEEDED[family], own,
                                             (family.vip, 8000)), 'time exceeded')
+    if family is V4:    # fragments of two senders with the same one would become one datagram
+        own = {int(one) for one in re.findall(r'\b\d+\b', t.lb.run(
+            'nft list set ip ids own').out.partition('elements')[2])}
+        sent = {packet.ident for packet in capture.packets() if packet.dst == RS1
+                and packet.proto == socket.IPPROTO_UDP and packet.ip_length > 1400}
+        check(len(own) >= 2 and sent and not own & sent, f'identifications: {own}, {sent}')
     equal(server.clients, asked, 'clients')
     equal({address for address, _ in datagrams.peers}, {family.lip}, 'who sent datagrams')
     stats = t.lb.fullnat_stats()
