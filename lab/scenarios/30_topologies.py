@@ -12,7 +12,8 @@ Seen failing:
   replies of UDP from the port after the VIP's: udp_one_arm, udp_all_ports
   packets not marked as untracked: fwmark; ports of a LIP that are the host's own not left to it:
     lip_shared_with_host
-  the MTU of the way refused to the LB's own datagrams, which cannot learn it: client_on_lb_*
+  the MTU of the way refused to the LB's own datagrams, which cannot learn it: client_on_lb_*;
+    their fragments with the sender's identification: client_on_lb_v4
 """
 import ipaddress
 import os
