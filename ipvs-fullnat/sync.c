@@ -349,6 +349,8 @@ static bool flow_stays(struct fnat_net *fn, struct fnat_flow *f)
 	spin_unlock_bh(&f->lock);
 	if (err)
 		fnat_stat_inc_drop(fn, err);
+	if (stays && !is_tcp(f))	/* replies alone do not, of a client that is silent */
+		fnat_port_set_state(f, fnat_udp_port_state(f));
 	return stays;
 }
 

@@ -3,7 +3,8 @@
 ones, garbage. The messages are made by hand.
 
 Seen failing, with the module as it was before the port went by the age of records:
-newer_record_has_the_port, overtaken_by_the_newer; with one whose port_holder() does not look at
+newer_record_has_the_port, overtaken_by_the_newer; as it was before a later record of UDP moved
+the port's state: udp_subscription; with one whose port_holder() does not look at
 the direction: server_is_a_client. The others not yet, with a copy of the module that was broken on
 purpose.
 """
@@ -13,10 +14,11 @@ import socket
 import struct
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
+from lib import genetlink as nl
 from lib import observe
 from lib.rawtcp import RawHost, RawTcp, make_packet
-from lib.syncd import ANSWERED, F_MASQ, TIME_WAIT, Conn, Master, Record, message
-from lib.udp import udp_service
+from lib.syncd import ANSWERED, F_MASQ, STREAM, TIME_WAIT, Conn, Master, Record, message
+from lib.udp import udp_service, udp_socket
 
 PORT, CPORT, LPORT = 8000, 40000, 45678
 PAIRS = 12      # so many fit into a message
@@ -339,6 +341,42 @@ def test_udp(t, family):
     until(lambda: late.sendto(b'anew', (family.vip, PORT)) and t.lb.fullnat_stats()['conns'] == 1,
           what='begun anew')
     equal(server.recvfrom(100)[0], b'anew', 'what the server gets')
+
+
+def port_is_kept(link):
+    """Is the only connection one that does not give up its port if another one needs it?"""
+    message, = link.dump(nl.GET_CONN).messages
+    conn = nl.attributes(nl.attributes(message[4:])[nl.CONN])
+    return conn[nl.CONN_FLAGS] == bytes(4)
+
+
+@each(FAMILIES)
+def test_udp_subscription(t, family):
+    """That an answered question has become a conversation is told by a later record: its port is
+    its own from then on, also while only the server speaks, and ports are few."""
+    backup = Backup(t, family)
+    udp_service(t, family, PORT, servers=(family.rs1,), lip_ports=f'{LPORT}-{LPORT + 3}')
+    server = t.rs1.socket(family.af, socket.SOCK_DGRAM)
+    server.bind((family.rs1, PORT))
+    server.settimeout(20)
+    conn = Conn((family.client, CPORT), (family.vip, PORT), (family.rs1, PORT),
+                backup.record(flags=ANSWERED).words(), socket.IPPROTO_UDP, 0)
+    backup.tell(conn, counter='sync_accepted')
+    conn.words = backup.record(flags=ANSWERED | STREAM).words()
+    backup.tell(conn)
+    link = nl.Genetlink(t.lb, 'IPVS_FULLNAT')
+    until(lambda: port_is_kept(link), 20, 'the port is its own')
+    with udp_socket(t.client, family, port=CPORT) as subscriber:
+        for number in range(8):
+            server.sendto(b'news', (family.lip, LPORT))
+            equal(subscriber.recv(100), b'news', 'what the subscriber gets')
+            with udp_socket(t.client, family) as other:
+                other.sendto(b'question', (family.vip, PORT))
+                _, peer = server.recvfrom(100)
+                check(peer[1] != LPORT, f'number {number} has the subscriber\'s port')
+                server.sendto(b'answer', peer)
+                equal(other.recv(100), b'answer', 'what the others get')
+    link.sock.close()
 
 
 def test_flood(t):
