@@ -22,57 +22,53 @@ def lines():
     return read(os.path.join(TRACING, 'trace'))
 
 
-class Calls:
-    """`with Calls('__pskb_pull_tail', 'delta=%si:s32', 'delta > 1500') as calls`: the calls for
-    which the filter is true, in an instance of its own; calls.stacks() has their stacks."""
+class Stacks:
+    """Kprobe events of a group, {name: function and arguments}, in an instance of its own: the stack
+    of each call for which the condition is true."""
 
-    def __init__(self, function, arguments, condition):
-        self.function = function
-        self.arguments = arguments
+    def __init__(self, group, probes, condition=''):
+        self.group = group
+        self.probes = probes
         self.condition = condition
-        self.instance = 'instances/lab'
-        self.event = f'{self.instance}/events/lab/call'
+        self.instance = f'instances/{group}'
+        self.events = f'{self.instance}/events/{group}'
 
     def __enter__(self):
         os.makedirs(os.path.join(TRACING, self.instance), exist_ok=True)
-        write('kprobe_events', f'p:lab/call {self.function} {self.arguments}\n')
-        write(f'{self.event}/filter', self.condition)
+        for name, where in self.probes.items():
+            write('kprobe_events', f'p:{self.group}/{name} {where}\n')
+            if self.condition:
+                write(f'{self.events}/{name}/filter', self.condition)
         write(f'{self.instance}/options/stacktrace', '1')
-        write(f'{self.event}/enable', '1')
+        write(f'{self.events}/enable', '1')
         return self
 
     def __exit__(self, *_):
-        write(f'{self.event}/enable', '0')
+        write(f'{self.events}/enable', '0')
         os.rmdir(os.path.join(TRACING, self.instance))
-        write('kprobe_events', '-:lab/call\n')
+        for name in self.probes:
+            write('kprobe_events', f'-:{self.group}/{name}\n')
+
+
+class Calls(Stacks):
+    """`with Calls('__pskb_pull_tail', 'delta=%si:s32', 'delta > 1500') as calls`: the calls for
+    which the filter is true; calls.stacks() has their stacks."""
+
+    def __init__(self, function, arguments, condition):
+        super().__init__('lab', {'call': f'{function} {arguments}'}, condition)
 
     def stacks(self):
         """One text for each call so far."""
         return read(os.path.join(TRACING, self.instance, 'trace')).split('<stack trace>')[1:]
 
 
-class Slow:
+class Slow(Stacks):
     """`with Slow('ip_vs_conn_new'):` each call of the function takes longer, by the stacks that
     are written down for so many probes: what others can do meanwhile, they do."""
 
     def __init__(self, function, probes=32):
-        self.events = [f'{function}_{number}' for number in range(probes)]
-        self.function = function
-        self.instance = 'instances/lab_slow'
-
-    def __enter__(self):
-        os.makedirs(os.path.join(TRACING, self.instance), exist_ok=True)
-        for name in self.events:
-            write('kprobe_events', f'p:lab_slow/{name} {self.function}\n')
-        write(f'{self.instance}/options/stacktrace', '1')
-        write(f'{self.instance}/events/lab_slow/enable', '1')
-        return self
-
-    def __exit__(self, *_):
-        write(f'{self.instance}/events/lab_slow/enable', '0')
-        os.rmdir(os.path.join(TRACING, self.instance))
-        for name in self.events:
-            write('kprobe_events', f'-:lab_slow/{name}\n')
+        super().__init__('lab_slow', {f'{function}_{number}': function
+                                      for number in range(probes)})
 
 
 class Events:
