@@ -165,6 +165,9 @@ def test_rules_one_at_a_time(t):
         before = saved(t)
         equal(len(before), 2 if command == 'load' else 0, f'lines after {command}: {before}')
         check(not before or before[0] == '-P -z 10.0.0.102', f'{before}')
+    program().LOCK = '/nosuch/lock'     # who is not root has another reason
+    why = quick(t, RULES)[1]
+    check('/nosuch/lock: No such file' in why and 'by root' in why, f'without a lock: {why!r}')
 
 
 def shown(t):
