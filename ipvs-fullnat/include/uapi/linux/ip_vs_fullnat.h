@@ -95,7 +95,8 @@
  *     FULLNAT_LADDR_A_CONNS <     u32: connections that hold a port now
  *     FULLNAT_LADDR_A_CONFLICTS < u64: ports found taken while searching
  *     FULLNAT_LADDR_A_TAKEOVERS < u64: ports taken over from connections that
- *                                 were closed or half-open
+ *                                 were closed or half-open, or, on a backup, by
+ *                                 the record of a newer connection
  *     FULLNAT_LADDR_A_EXHAUSTED < u64: times that no port was left for a
  *                                 real server
  *     FULLNAT_LADDR_A_DRAINING <  flag: in no pool any more; it has connections
@@ -132,12 +133,15 @@
  *
  * Errors (errno and extended ACK):
  *   EINVAL  missing, contradictory or out-of-range attribute
- *   ENOENT  no such service declared, or no such address in the pool
+ *   ENOENT  no such service declared, or no such address in the pool; for
+ *           FULLNAT_CMD_DEL_SERVICE also a service that is FULLNAT only by its
+ *           scheduler
  *   EEXIST  the address is already declared with other ports
  *   E2BIG   range of more than FULLNAT_LADDR_RANGE_MAX addresses
  *   ENOSPC  there are FULLNAT_PREFIXES_MAX default entries
  *   EOPNOTSUPP  protocol other than TCP and UDP (use masquerading), family
- *               that ip_vs of this kernel does not balance
+ *               that ip_vs of this kernel does not balance, IPv6 with
+ *               ipv6.disable=1
  *   ENOMEM
  */
 #ifndef _UAPI_LINUX_IP_VS_FULLNAT_H
