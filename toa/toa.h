@@ -46,6 +46,7 @@ struct toa_net {
 	struct ratelimit_state stranger_reports;
 	struct ctl_table_header *sysctl;
 	struct ctl_table *sysctl_table;
+	atomic_t entries;	/* in the table; not counted for the initial namespace */
 };
 
 extern unsigned int toa_net_id;
@@ -124,6 +125,7 @@ void toa_table_exit(void);
 int toa_table_insert(const struct sock *sk, const struct toa_client *client,
 		     const struct toa_client *wire);
 void toa_table_forget(const struct sock *sk);
+bool toa_table_has(const struct sock *sk);
 bool toa_table_lookup(const struct sock *sk, struct toa_client *client);
 int toa_table_net_init(struct net *net);
 void toa_table_net_exit(struct net *net);
@@ -131,7 +133,8 @@ unsigned int toa_table_entries(void);
 unsigned int toa_table_max(void);
 
 /* toa_conn.c: what happens to a connection */
-void toa_conn_established(struct sock *sk, const struct sk_buff *skb);
+void toa_conn_wire(const struct sock *sk, struct toa_client *wire);
+void toa_conn_new(struct sock *sk, const struct sk_buff *skb);
 void toa_conn_peername(const struct sock *sk, struct sockaddr *uaddr);
 int toa_conn_nat64_client(struct sock *sk, struct toa_client *client);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What happens to a connection: when it is established, the TOA of the packet
+ * What happens to a connection: when it gets a socket, the TOA of the packet
  * that did it is read, judged and remembered; when somebody asks for the name of
  * its peer, the remembered client is the answer.
  */
@@ -33,7 +33,7 @@ static const u8 *toa_conn_options(const struct sk_buff *skb, unsigned int *len)
 }
 
 /* Where the packets really come from: the load balancer's local address. */
-static void toa_conn_wire(const struct sock *sk, struct toa_client *wire)
+void toa_conn_wire(const struct sock *sk, struct toa_client *wire)
 {
 	memset(wire, 0, sizeof(*wire));
 	wire->port = inet_sk(sk)->inet_dport;
@@ -66,14 +66,14 @@ static enum toa_stat toa_conn_store(const struct sock *sk, const struct toa_clie
 }
 
 /**
- * toa_conn_established - a connection has become established
- * @sk: its socket, locked; a listener's child, which nobody has accepted yet
+ * toa_conn_new - a connection has got a socket
+ * @sk: the socket, locked; a listener's child, which nobody has accepted yet
  * @skb: the packet that did it: the handshake's last ACK, the first data after
  *	it (TCP_DEFER_ACCEPT), or a SYN with data (TCP Fast Open)
  *
  * Softirq, or process context with softirqs off.
  */
-void toa_conn_established(struct sock *sk, const struct sk_buff *skb)
+void toa_conn_new(struct sock *sk, const struct sk_buff *skb)
 {
 	struct net *net = sock_net(sk);
 	struct toa_client client, wire;

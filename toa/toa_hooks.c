@@ -3,12 +3,13 @@
  * Where the kernel tells us, without a patch, a write to a const table or an
  * unexported symbol:
  *
+ *	a listener has a new child	entry of tcp_child_process(), by ftrace
  *	a connection is established	entry of tcp_init_transfer(), by ftrace
  *	somebody asks for an address	return of inet_getname() and inet6_getname(), by kretprobe
  *	a socket is destroyed		tracepoint tcp_destroy_sock
  *
- * The first is no kprobe, because one kprobe's handler that interrupts another's
- * is skipped, and connections arrive in softirq at any moment. The second may be
+ * The first two are no kprobes, because one kprobe's handler that interrupts another's
+ * is skipped, and connections arrive in softirq at any moment. The third may be
  * kretprobes: they only run in process context.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -26,12 +27,36 @@
 #include "toa_compat.h"
 
 /*
- * A connection that this host opened, also by simultaneous open, has no client
- * to tell; but its socket may have been an accepted one before (connect() with
- * AF_UNSPEC). A listener's child has no struct socket yet; only an MPTCP one can
- * have it, by an accept() on another CPU that waits for nobody.
+ * tcp_child_process(parent, child, skb): the packet that ends a handshake has made a socket.
+ * Its lock is held since then, and accept() waits for that. It is not waited until the socket
+ * is established: it may drop the very packet that made it (a SYN-ACK with data), and
+ * accept() returns it all the same. What MPTCP has thrown away comes by closed.
  *
- * Softirqs are off: the caller holds the socket's lock.
+ * Softirqs are off, here and in the next one.
+ */
+static void notrace toa_on_child(unsigned long ip, unsigned long parent_ip,
+				 struct ftrace_ops *ops, struct ftrace_regs *fregs)
+{
+	struct sock *child = (struct sock *)toa_ftrace_argument(fregs, 1);
+	struct sk_buff *skb = (struct sk_buff *)toa_ftrace_argument(fregs, 2);
+
+	if (child->sk_state == TCP_SYN_RECV)
+		toa_conn_new(child, skb);
+}
+
+/* Simultaneous open ends as if the other side had begun. RCU frees a struct socket. */
+static bool toa_is_connecting(const struct sock *sk)
+{
+	const struct socket *sock = READ_ONCE(sk->sk_socket);
+
+	return sock && READ_ONCE(sock->state) == SS_CONNECTING;
+}
+
+/*
+ * tcp_init_transfer(sk, bpf_op, skb): a child that TCP Fast Open has made of a SYN with data
+ * comes by only here, before it is queued for accept(). A connection that this host opened has
+ * no client to tell; but its socket may have been an accepted one before (connect() with
+ * AF_UNSPEC).
  */
 static void notrace toa_on_init_transfer(unsigned long ip, unsigned long parent_ip,
 					 struct ftrace_ops *ops, struct ftrace_regs *fregs)
@@ -40,49 +65,71 @@ static void notrace toa_on_init_transfer(unsigned long ip, unsigned long parent_
 	int bpf_op = toa_ftrace_argument(fregs, 1);
 	struct sk_buff *skb = (struct sk_buff *)toa_ftrace_argument(fregs, 2);
 
-	if (bpf_op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB && skb &&
-	    (!sk->sk_socket || sk_is_mptcp(sk)))
-		toa_conn_established(sk, skb);
-	else
+	if (bpf_op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB || toa_is_connecting(sk))
 		toa_table_forget(sk);
+	else if (skb && rcu_access_pointer(tcp_sk(sk)->fastopen_rsk))
+		toa_conn_new(sk, skb);
 }
 
-/* PERMANENT: kernel.ftrace_enabled=0 is refused. RECURSION: we do not call what we trace. */
-static struct ftrace_ops toa_ftrace_ops = {
-	.func = toa_on_init_transfer,
-	.flags = FTRACE_OPS_FL_PERMANENT | FTRACE_OPS_FL_RECURSION | TOA_FTRACE_SAVE,
+struct toa_traced {
+	char symbol[20];	/* ftrace may write to it */
+	struct ftrace_ops ops;
 };
 
-#define TOA_TRACED "tcp_init_transfer"
+/* PERMANENT: kernel.ftrace_enabled=0 is refused. RECURSION: ftrace sees to it that there is none. */
+#define TOA_TRACED(name, function) {								\
+	.symbol = name,										\
+	.ops.func = function,									\
+	.ops.flags = FTRACE_OPS_FL_PERMANENT | FTRACE_OPS_FL_RECURSION | TOA_FTRACE_SAVE,	\
+}
 
-static char toa_traced[] = TOA_TRACED;	/* ftrace may write to it */
+static struct toa_traced toa_traced[] = {
+	TOA_TRACED("tcp_child_process", toa_on_child),
+	TOA_TRACED("tcp_init_transfer", toa_on_init_transfer),
+};
 
-static int toa_ftrace_init(void)
+static int toa_trace(struct toa_traced *traced)
 {
 	int err;
 
-	err = ftrace_set_filter(&toa_ftrace_ops, toa_traced, strlen(toa_traced), 1);
+	err = ftrace_set_filter(&traced->ops, traced->symbol, strlen(traced->symbol), 1);
 	if (err == -EINVAL)
 		err = -ENOENT;	/* its word for no match */
 	if (!err)
-		err = register_ftrace_function(&toa_ftrace_ops);
+		err = register_ftrace_function(&traced->ops);
 	if (!err)
 		return 0;
-	ftrace_free_filter(&toa_ftrace_ops);
+	ftrace_free_filter(&traced->ops);
 	if (err == -EBUSY)
-		pr_err("cannot trace %s: is kernel.ftrace_enabled 0?\n", toa_traced);
+		pr_err("cannot trace %s: is kernel.ftrace_enabled 0?\n", traced->symbol);
 	else if (err == -ENOENT)
 		pr_err("cannot trace %s: this kernel has no such function that can be traced\n",
-		       toa_traced);
+		       traced->symbol);
 	else
-		pr_err("cannot trace %s: error %d\n", toa_traced, err);
+		pr_err("cannot trace %s: error %d\n", traced->symbol, err);
 	return err;
 }
 
-static void toa_ftrace_exit(void)
+static void toa_ftrace_exit(int n)
 {
-	unregister_ftrace_function(&toa_ftrace_ops);
-	ftrace_free_filter(&toa_ftrace_ops);
+	while (n--) {
+		unregister_ftrace_function(&toa_traced[n].ops);
+		ftrace_free_filter(&toa_traced[n].ops);
+	}
+}
+
+static int toa_ftrace_init(void)
+{
+	int i, err;
+
+	for (i = 0; i < ARRAY_SIZE(toa_traced); i++) {
+		err = toa_trace(&toa_traced[i]);
+		if (err) {
+			toa_ftrace_exit(i);
+			return err;
+		}
+	}
+	return 0;
 }
 
 /* A call of getname() that we wait for to return. */
@@ -96,10 +143,19 @@ static struct socket *toa_canary;
 static bool toa_canary_seen;
 
 /*
- * inet_getname(sock, uaddr, peer): peer is 0 for getsockname(). Whether there is
- * an entry is not asked here but on return: getname() waits for the socket's
- * lock, which is held while the entry is made. Threads of the kernel (NFS, iSCSI,
- * DLM) decide by this address whom they talk to: they get the wire's.
+ * A TCP socket has its entry before anybody has the socket. One without must not cost an
+ * instance: there are maxactive, and who keeps his own socket locked keeps its callers in
+ * getname().
+ */
+static bool toa_may_have_client(const struct sock *sk)
+{
+	return sk->sk_protocol == IPPROTO_MPTCP ||
+	       (sk->sk_protocol == IPPROTO_TCP && toa_table_has(sk));
+}
+
+/*
+ * inet_getname(sock, uaddr, peer): peer is 0 for getsockname(). Threads of the kernel (NFS,
+ * iSCSI, DLM) decide by this address whom they talk to: they get the wire's.
  */
 static int toa_on_getname(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
@@ -110,8 +166,7 @@ static int toa_on_getname(struct kretprobe_instance *ri, struct pt_regs *regs)
 
 	if (sock == toa_canary)
 		WRITE_ONCE(toa_canary_seen, true);
-	if (!peer || current->flags & PF_KTHREAD || !sk ||
-	    (sk->sk_protocol != IPPROTO_TCP && sk->sk_protocol != IPPROTO_MPTCP))
+	if (!peer || current->flags & PF_KTHREAD || !sk || !toa_may_have_client(sk))
 		return 1;	/* no interest in the return */
 	call->sk = sk;
 	call->uaddr = (struct sockaddr *)regs_get_kernel_argument(regs, 1);
@@ -306,7 +361,7 @@ err_canary:
 void toa_hooks_exit(void)
 {
 	cancel_delayed_work_sync(&toa_watch_work);
-	toa_ftrace_exit();
+	toa_ftrace_exit(ARRAY_SIZE(toa_traced));
 	toa_probes_exit(ARRAY_SIZE(toa_probes));
 	toa_tracepoint_exit();
 	sock_release(toa_canary);

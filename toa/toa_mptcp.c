@@ -16,8 +16,7 @@
 #include "toa.h"
 #include "toa_compat.h"
 
-/* A virtual CPU can be away for a while; on PREEMPT_RT the one we wait for may be our own. */
-#define TOA_MPTCP_WAIT ((IS_ENABLED(CONFIG_PREEMPT_RT) ? 1 : 100) * NSEC_PER_MSEC)
+#define TOA_MPTCP_WAIT (100 * NSEC_PER_MSEC)	/* a virtual CPU can be away for a while */
 
 /* A reference, or NULL; it may be any kind of TCP socket. In an RCU read-side section. */
 static struct sock *toa_mptcp_find(const struct sock *msk, int dif)

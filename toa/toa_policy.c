@@ -27,6 +27,11 @@ static DEFINE_MUTEX(toa_policy_lock);	/* writers, and readers that may sleep, of
 #define toa_policy_locked(p) rcu_dereference_protected(p, lockdep_is_held(&toa_policy_lock))
 
 #define TOA_REPORT_INTERVAL (5 * 60 * HZ)	/* between two strangers in a namespace */
+#define TOA_REPORTS_OF_OTHERS 10	/* in it, of all namespaces but the initial one */
+
+static struct ratelimit_state toa_reports_of_others =
+	RATELIMIT_STATE_INIT_FLAGS(toa_reports_of_others, TOA_REPORT_INTERVAL,
+				   TOA_REPORTS_OF_OTHERS, RATELIMIT_MSG_ON_RELEASE);
 
 static struct toa_policy *toa_policy(const struct net *net)
 {
@@ -85,7 +90,8 @@ void toa_policy_report_stranger(struct net *net, const struct toa_client *wire)
 	char in[48] = "", where[64] = "", source[INET6_ADDRSTRLEN];
 	bool trusted_outside;
 
-	if (!__ratelimit(&toa_net(net)->stranger_reports))
+	if (!__ratelimit(&toa_net(net)->stranger_reports) ||
+	    (!net_eq(net, &init_net) && !__ratelimit(&toa_reports_of_others)))
 		return;
 	snprintf(source, sizeof(source), wire->family == AF_INET ? "%pI4" : "%pI6c", &wire->addr);
 	if (!net_eq(net, &init_net)) {

@@ -29,6 +29,7 @@
 #include "toa_compat.h"
 
 #define TOA_SELFTEST_TIMEOUT (3 * HZ)	/* for connect() and for accept() */
+#define TOA_SELFTEST_STRANGERS 16	/* connections of others that are passed over */
 
 static DEFINE_MUTEX(toa_selftest_lock);	/* one run at a time; the variables below */
 static bool toa_selftest_at_load = true;
@@ -160,11 +161,25 @@ static bool toa_selftest_is_client(int family, const struct sockaddr_storage *na
 	       ipv6_addr_equal(&sin6->sin6_addr, &mapped);
 }
 
-/* Returns 0, -EBADMSG for a wrong name, or why the connection could not be made. */
-static int toa_selftest_connect(int family, struct socket *listener, struct socket *client,
-				__be16 port)
+/* The connection of our client: others may find the listener, too. */
+static int toa_selftest_accept(struct socket *listener, __be16 cport, struct socket **conn)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = port };
+	int i, err;
+
+	for (i = 0; i < TOA_SELFTEST_STRANGERS; i++) {
+		err = kernel_accept(listener, conn, 0);
+		if (err || inet_sk((*conn)->sk)->inet_dport == cport)
+			return err;
+		sock_release(*conn);
+	}
+	return -EBUSY;
+}
+
+/* Returns 0, -EBADMSG for a wrong name, or why the connection could not be made. */
+static int toa_selftest_connect(int family, struct socket *listener, __be16 lport,
+				struct socket *client, __be16 cport)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = lport };
 	struct sockaddr_storage name;
 	struct socket *conn;
 	int err;
@@ -173,7 +188,7 @@ static int toa_selftest_connect(int family, struct socket *listener, struct sock
 	err = kernel_connect(client, (TOA_SOCKADDR *)&to, sizeof(to), 0);
 	if (err)
 		return err;
-	err = kernel_accept(listener, &conn, 0);
+	err = toa_selftest_accept(listener, cport, &conn);
 	if (err)
 		return err;
 	err = kernel_getpeername(conn, (struct sockaddr *)&name);
@@ -196,7 +211,7 @@ static int toa_selftest_family(int family)
 	err = toa_selftest_socket(family, &listener, &lport);
 	if (err)
 		return err;
-	err = kernel_listen(listener, 1);
+	err = kernel_listen(listener, TOA_SELFTEST_STRANGERS);
 	if (err)
 		goto out_listener;
 	err = toa_selftest_socket(AF_INET, &client, &cport);
@@ -206,7 +221,7 @@ static int toa_selftest_family(int family)
 	WRITE_ONCE(toa_selftest_ports, toa_selftest_pack(cport, lport));
 	err = nf_register_net_hook(&init_net, &toa_selftest_hook);
 	if (!err) {
-		err = toa_selftest_connect(family, listener, client, lport);
+		err = toa_selftest_connect(family, listener, lport, client, cport);
 		nf_unregister_net_hook(&init_net, &toa_selftest_hook);
 	}
 	WRITE_ONCE(toa_selftest_ports, 0);

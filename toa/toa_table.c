@@ -30,7 +30,7 @@ struct toa_entry {
 	const struct sock *sk;		/* the key; never followed */
 	const struct net *net;		/* compared, never followed */
 	struct toa_client client;
-	struct toa_client wire;		/* for the listing */
+	struct toa_client wire;		/* whom the socket is connected with */
 	u16 local_port;
 	struct rcu_head rcu;
 };
@@ -43,6 +43,9 @@ struct toa_bucket {
 static unsigned int toa_max_entries = 1 << 20;
 module_param_named(max_entries, toa_max_entries, uint, 0644);
 MODULE_PARM_DESC(max_entries, "connections to remember at most (default 1048576)");
+
+/* Another namespace than the initial one may have this part of them. */
+#define TOA_NET_SHARE 4
 
 static struct kmem_cache *toa_cache;
 static struct toa_bucket *toa_buckets;
@@ -65,6 +68,32 @@ static struct toa_entry *toa_bucket_find(struct toa_bucket *b, const struct sock
 	return NULL;
 }
 
+/*
+ * Who is root in a namespace of his own can make connections that have any name there:
+ * he shall not fill the table for the others.
+ */
+static bool toa_table_take(struct net *net)
+{
+	unsigned int max = toa_table_max();
+
+	if (atomic_inc_return(&toa_entries) > max)
+		goto full;
+	if (net_eq(net, &init_net) ||
+	    atomic_inc_return(&toa_net(net)->entries) <= DIV_ROUND_UP(max, TOA_NET_SHARE))
+		return true;
+	atomic_dec(&toa_net(net)->entries);
+full:
+	atomic_dec(&toa_entries);
+	return false;
+}
+
+static void toa_table_give_back(struct net *net)
+{
+	if (!net_eq(net, &init_net))
+		atomic_dec(&toa_net(net)->entries);
+	atomic_dec(&toa_entries);
+}
+
 /* -ENOSPC when the table is full, -ENOMEM without memory. The socket's lock is held. */
 int toa_table_insert(const struct sock *sk, const struct toa_client *client,
 		     const struct toa_client *wire)
@@ -72,13 +101,11 @@ int toa_table_insert(const struct sock *sk, const struct toa_client *client,
 	struct toa_bucket *b = toa_bucket_of(sk);
 	struct toa_entry *e;
 
-	if (atomic_inc_return(&toa_entries) > toa_table_max()) {
-		atomic_dec(&toa_entries);
+	if (!toa_table_take(sock_net(sk)))
 		return -ENOSPC;
-	}
 	e = kmem_cache_alloc(toa_cache, GFP_ATOMIC | __GFP_NOWARN);
 	if (!e) {
-		atomic_dec(&toa_entries);
+		toa_table_give_back(sock_net(sk));
 		return -ENOMEM;
 	}
 	e->sk = sk;
@@ -98,39 +125,54 @@ static void toa_entry_free(struct rcu_head *head)
 	kmem_cache_free(toa_cache, container_of(head, struct toa_entry, rcu));
 }
 
+/* Any context. */
+bool toa_table_has(const struct sock *sk)
+{
+	bool has;
+
+	rcu_read_lock();
+	has = toa_bucket_find(toa_bucket_of(sk), sk);
+	rcu_read_unlock();
+	return has;
+}
+
 /* Most sockets that end have no entry: they are told so without the lock. */
 void toa_table_forget(const struct sock *sk)
 {
 	struct toa_bucket *b = toa_bucket_of(sk);
 	struct toa_entry *e;
 
-	rcu_read_lock();
-	e = toa_bucket_find(b, sk);
-	rcu_read_unlock();
-	if (!e)
+	if (!toa_table_has(sk))
 		return;
 
 	spin_lock_bh(&b->lock);
 	e = toa_bucket_find(b, sk);
 	if (e) {
 		hlist_del_rcu(&e->node);
-		atomic_dec(&toa_entries);
+		toa_table_give_back(sock_net(sk));
 		call_rcu(&e->rcu, toa_entry_free);
 	}
 	spin_unlock_bh(&b->lock);
 }
 
-/* The caller holds a reference on @sk. */
+/*
+ * The caller holds a reference on @sk. A socket that was accepted once and connects to somebody
+ * else now (connect() with AF_UNSPEC) has no client.
+ */
 bool toa_table_lookup(const struct sock *sk, struct toa_client *client)
 {
+	struct toa_client wire;
 	struct toa_entry *e;
+	bool found;
 
+	toa_conn_wire(sk, &wire);
 	rcu_read_lock();
 	e = toa_bucket_find(toa_bucket_of(sk), sk);
-	if (e)
+	found = e && !memcmp(&e->wire, &wire, sizeof(wire));
+	if (found)
 		*client = e->client;
 	rcu_read_unlock();
-	return e;
+	return found;
 }
 
 unsigned int toa_table_entries(void)

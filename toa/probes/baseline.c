@@ -9,6 +9,10 @@
 #if !defined(CONFIG_DYNAMIC_FTRACE) || !defined(CONFIG_KRETPROBES) || !defined(CONFIG_TRACEPOINTS)
 #error "needs CONFIG_DYNAMIC_FTRACE, CONFIG_KRETPROBES and CONFIG_TRACEPOINTS"
 #endif
+/* Ftrace and tracepoints call with preemption off, where its spinlocks and allocations sleep. */
+#ifdef CONFIG_PREEMPT_RT
+#error "not for PREEMPT_RT"
+#endif
 #ifndef CONFIG_HAVE_FUNCTION_ARG_ACCESS_API
 #error "needs an architecture with regs_get_kernel_argument()"
 #endif

@@ -33,6 +33,7 @@ SRV4, SRV6 = '10.9.0.1', 'fd00:9::1'
 LIP4, LIP6 = '10.9.0.2', 'fd00:9::2'        # trusted by default
 FAR4 = '198.51.100.9'                       # not
 FAR_SRV4 = '10.9.0.3'                       # what the server itself connects to
+NOBODY4 = '10.9.0.77'
 CLIENT4, CLIENT6 = '203.0.113.7', '2001:db8::7'
 TOOL = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), 'toa-diag')
 MARK = 'toa: a test begins to look here'

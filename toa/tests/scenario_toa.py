@@ -11,10 +11,10 @@ import sys
 import time
 
 from harness import (ACK, CLIENT4, CLIENT6, FAR4, FAR_SRV4, FIN, IPPROTO_MPTCP, LIBC, LIP4,
-                     MP_CAPABLE, PSH, SO_NAT64_PEER, SO_PROTOCOL, SRV4, SRV6, TCP_DEFER_ACCEPT,
-                     TCP_FASTOPEN, TIME_WAIT, TS, Failed, Peer, accepted, address_server, case,
+                     MP_CAPABLE, NOBODY4, PSH, SO_NAT64_PEER, SO_PROTOCOL, SRV4, SRV6, SYN,
+                     TCP_DEFER_ACCEPT, TCP_FASTOPEN, TIME_WAIT, TS, Failed, Peer, accepted, address_server, case,
                      check, check_names, counters, entries, expect, listen, load, mac_of, main,
-                     netns, port_of, rows, run, states, sysctl, toa, unload, wait_for)
+                     netns, peername_by_sockopt, port_of, rows, run, states, sysctl, toa, unload, wait_for)
 
 TOA_WAITS = 0.1     # seconds, for the end of an MPTCP handshake
 
@@ -219,6 +219,26 @@ def ack_lost(wire):
             with accepted(server, peer) as (conn, name):
                 check_names(conn, name, (CLIENT4, 50009))
                 expect('data', conn.recv(10), b'hello')
+
+
+@case
+def syn_ack_with_data(wire):
+    """It makes a connection, which accept() returns, and is then dropped by that; the connection
+    is established by the next packet."""
+    for family, dst, option, want in rows(50130):
+        with listen(family) as server:
+            peer = Peer(wire, dst, port_of(server))
+            peer.syn()
+            first = peer.seq
+            peer.seq = first - 1 & 0xffffffff
+            peer.send(SYN | ACK, option, b'x')
+            with accepted(server, peer) as (conn, name):
+                check_names(conn, name, want)
+                peer.seq = first
+                peer.send(ACK | PSH, option, b'hello')
+                expect('data', conn.recv(10), b'hello')
+                check_names(conn, name, want)
+        wait_for('table drained', lambda: not entries())
 
 
 @case
@@ -545,6 +565,11 @@ def outgoing(wire):
             except OSError as error:
                 expect('getpeername()', error.errno, errno.ENOTCONN)
             conn.bind(('0.0.0.0', 0))
+            conn.setblocking(False)
+            conn.connect_ex((NOBODY4, 9))
+            expect('on the way to somebody else', peername_by_sockopt(conn), (NOBODY4, 9))
+            LIBC.connect(conn.fileno(), bytes(16), 16)
+            conn.settimeout(10)
             conn.connect((FAR_SRV4, port_of(far)))
             expect('reconnected', conn.getpeername(), (FAR_SRV4, port_of(far)))
             expect('entries', entries(), 0)

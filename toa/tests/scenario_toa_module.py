@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 
-from harness import (ACK, CLIENT4, LIP4, PSH, SRV4, TOOL, TS, Failed, Peer, Wire, abort, accepted,
+from harness import (ACK, CLIENT4, IPPROTO_MPTCP, LIP4, PSH, SRV4, TOOL, TS, Failed, Peer, Wire, abort, accepted,
                      case, check_names, check_without_module, counters, entries, expect, is_loaded,
                      kernel_log, listen, load, main, mark_kernel_log, netns, port_of,
                      reload_module, run, selftest, setup, stats, sysctl, teardown, toa, unload,
@@ -19,10 +19,10 @@ from harness import (ACK, CLIENT4, LIP4, PSH, SRV4, TOOL, TS, Failed, Peer, Wire
 
 @case
 def table(wire):
-    """The listing, its rights, and max_entries."""
+    """The listing, its rights, and max_entries, of which a namespace has a quarter."""
     path = '/proc/thread-self/net/toa_table'
     with open('/sys/module/toa/parameters/max_entries', 'w', encoding='ascii') as file:
-        file.write('2')
+        file.write('8')
     with listen() as server:
         peers = [Peer(wire, SRV4, port_of(server)).connect(toa(200, CLIENT4, 50020 + i))
                  for i in range(3)]
@@ -167,6 +167,8 @@ def hooks_missing(_):
              '(built without IPv6, or is the module ipv6 not loaded?)\n'),
             ('inet_getname', 'inet_getnaxe', f'cannot probe inet_getnaxe: {missing}function\n'),
             ('inet6_getname', no_probe_allowed(13), ': this kernel does not allow it\n'),
+            ('tcp_child_process', 'tcp_child_procesx',
+             f'cannot trace tcp_child_procesx: {missing}function that can be traced\n'),
             ('tcp_init_transfer', 'tcp_init_transfex',
              f'cannot trace tcp_init_transfex: {missing}function that can be traced\n'),
             ('tcp_destroy_sock', 'tcp_destroy_socx',
@@ -218,9 +220,10 @@ def unload_live(wire):
 
 
 class Traffic:
-    """Connections with TOA, and getpeername() of a busy socket, all the time."""
+    """Connections with TOA, and getpeername() of a busy socket of this protocol, all the time."""
 
-    def __init__(self):
+    def __init__(self, protocol=0):
+        self.protocol = protocol
         self.stop, self.errors, self.told, self.wires = threading.Event(), [], 0, 0
         self.threads = [threading.Thread(target=self.guard, args=(f,))
                         for f in (self.connect, self.sleepers)]
@@ -250,8 +253,9 @@ class Traffic:
 
     def sleepers(self):
         """Threads that ask for the name while others hold the socket's lock."""
-        with listen(ns='toa-c') as server, netns('toa-c'), \
-                socket.create_connection(('127.0.0.1', port_of(server)), 10) as conn:
+        with listen(proto=self.protocol, ns='toa-c') as server, netns('toa-c'), \
+                socket.socket(socket.AF_INET, socket.SOCK_STREAM, self.protocol) as conn:
+            conn.connect(('127.0.0.1', port_of(server)))
             far, _ = server.accept()
             fcntl.fcntl(conn, fcntl.F_SETFL, os.O_NONBLOCK)
 
@@ -283,9 +287,9 @@ class Traffic:
 @case
 def missed_is_counted(_):
     """More calls of getpeername() sleep than "maxactive" has room for: the others get the wire's
-    name and are counted, and toa-diag says so."""
+    name and are counted, and toa-diag says so. An MPTCP socket may always have a client."""
     reload_module('maxactive=1')
-    traffic = Traffic()
+    traffic = Traffic(IPPROTO_MPTCP)
     try:
         wait_for('missed calls', lambda: traffic.errors or (
             stats()['module_missed_instances'] != '0' and traffic.wires and traffic.told))
@@ -297,6 +301,19 @@ def missed_is_counted(_):
     why = f'module_missed_instances is {missed}: load toa with a larger maxactive='
     if why not in done.stdout:
         raise Failed(f'no {why!r} in: {done.stdout!r}')
+
+
+@case
+def others_miss_nothing(_):
+    """Calls that sleep with a socket that has no client take no room from the others."""
+    reload_module('maxactive=3')    # both CPUs may enter while one call of the others sleeps
+    traffic = Traffic()
+    try:
+        wait_for('connections', lambda: traffic.errors or traffic.told > 100)
+    finally:
+        traffic.finish()
+    expect('names of the wire', traffic.wires, 0)
+    expect('missed', stats()['module_missed_instances'], '0')
 
 
 @case

@@ -11,7 +11,8 @@ import time
 
 from harness import (CLIENT4, CLIENT6, FAR4, LIP4, LIP6, SRV4, SRV6, TS, Failed, Peer, accepted,
                      case, check, counters, expect, is_loaded, kernel_log, listen, load, main,
-                     netns, port_of, reload_module, run, selftest, stats, sysctl, toa, unload)
+                     netns, port_of, reload_module, run, selftest, setup, stats, sysctl,
+                     teardown, toa, unload)
 
 
 def refused(name, value, error, ns='toa-s'):
@@ -307,6 +308,18 @@ def stranger_report(wire):
         raise Failed(f'the report is {reports()[0]}')
     run('ip', 'netns', 'exec', 'toa-s', 'sh', '-c', command_of(reports()[0]))
     expect('trust', sysctl('net.toa.trust'), f'10.0.0.0/8,{LIP6}/128')
+
+
+@case
+def reports_of_many_namespaces(wire):
+    """Each namespace has its own first stranger, and nobody can fill the log with them."""
+    for number in range(15):
+        teardown()
+        setup()
+        wire.__init__()     # pylint: disable=unnecessary-dunder-call
+        with listen() as server:
+            check(wire, server, SRV4, toa(200, CLIENT4, 50200 + number), None, src=FAR4)
+    expect('number of reports', len(reports()), 10)
 
 
 @case
