@@ -5,9 +5,9 @@
  * numbers and TSvals are shifted on the way in, what the RS acknowledges and
  * echoes is shifted back on the way out.
  *
- * A SYN with another ISN on a live connection may be a new connection of the
- * client, or a forgery: its offsets are pending, used for this SYN only, until
- * the RS's SYN-ACK acknowledges it, or the RS goes on with the former connection.
+ * A SYN on a live connection may be a new connection of the client, or a forgery:
+ * its offsets are pending, used for this SYN only, until the RS's SYN-ACK
+ * acknowledges it, or the RS goes on with the former connection.
  *
  * Softirq, or process context (LOCAL_OUT), under RCU.
  */
@@ -136,6 +136,9 @@ static void make_pending(struct fnat_flow *f, u32 isn, const u8 *opts, unsigned 
 
 	has_tsval = fnat_tcp_options_tsval(opts, opts_len, &tsval);
 	choose_offsets(f, isn, has_tsval, tsval, off);
+	/* this connection may have run ahead of the clock */
+	if (!(tcp->unknown & FNAT_TCP_NO_SEQ_END) && (s32)(isn + off->seq - tcp->seq_end) <= 0)
+		off->seq = tcp->seq_end + 1 - isn;
 	/* the clock takes 8 ms to leave the window of the former SYN */
 	if (seq_within(isn + off->seq, tcp->client_isn + tcp->off.seq, FNAT_SYN_WINDOW))
 		off->seq += FNAT_SYN_WINDOW;
@@ -144,14 +147,18 @@ static void make_pending(struct fnat_flow *f, u32 isn, const u8 *opts, unsigned 
 	WRITE_ONCE(tcp->has_pending, has_tsval ? FNAT_PENDING_SYN_TS : FNAT_PENDING_SYN);
 }
 
-/* The offsets for a SYN: committed, pending, or new ones that become pending. */
+/*
+ * The offsets for a SYN: committed, pending, or new ones that become pending. Until the RS has
+ * accepted, the same number is the same SYN, and the RS must see it once more. Afterwards it
+ * may begin a new connection, too: there are clients with one number for all.
+ */
 static void syn_offsets(struct fnat_pkt *pkt, u32 isn, const u8 *opts, unsigned int opts_len,
 			struct fnat_tcp_offsets *off)
 {
 	struct fnat_tcp *tcp = &pkt->flow->tcp;
 
 	spin_lock_bh(&pkt->flow->lock);
-	if (tcp->client_isn == isn) {
+	if (tcp->client_isn == isn && !tcp->accepted) {
 		*off = tcp->off;
 	} else {
 		if (!tcp->has_pending || tcp->pending_isn != isn) {
@@ -246,6 +253,10 @@ static bool rst_is_credible(const struct fnat_tcp *tcp, u32 seq)
  * For a SYN ip_vs lets go of a connection that is closed, and then makes no new one
  * if there is an RST in it as well: the local stack would get it.
  *
+ * No client has a reason to send a SYN-ACK. One with data makes an RS accept a connection by
+ * a packet that it drops afterwards: a toa.ko that waits for the connection to be established
+ * would not see the TOA in it, and name the LIP.
+ *
  * Return: 0 or FNAT_DROP().
  */
 int fnat_tcp_admit(const struct fnat_flow *f, const struct sk_buff *skb, unsigned int thoff)
@@ -253,8 +264,10 @@ int fnat_tcp_admit(const struct fnat_flow *f, const struct sk_buff *skb, unsigne
 	struct tcphdr buf;
 	const struct tcphdr *th = skb_header_pointer(skb, thoff, sizeof(buf), &buf);
 
-	if (likely(!th || !th->rst))
+	if (likely(!th || (!th->rst && !(th->syn && th->ack))))
 		return 0;
+	if (!th->rst)
+		return FNAT_DROP(drop_malformed);
 	if (th->syn)
 		return fnat_seam_is_closed(f->cp) ? FNAT_DROP(drop_malformed) : 0;
 	return rst_is_credible(&f->tcp, ntohl(th->seq)) ? 0 : FNAT_DROP(drop_false_rst);
@@ -286,7 +299,9 @@ static bool request_rewrite_usual(struct fnat_pkt *pkt, struct tcphdr *th, unsig
 	return true;
 }
 
-static void request_rewrite(struct fnat_pkt *pkt, struct tcphdr *th, unsigned int hdr_len)
+/* "compose": fnat_toa_insert() will see the options. */
+static void request_rewrite(struct fnat_pkt *pkt, struct tcphdr *th, unsigned int hdr_len,
+			    bool compose)
 {
 	struct fnat_tcp *tcp = &pkt->flow->tcp;
 	unsigned int opts_len = hdr_len - sizeof(*th);
@@ -306,15 +321,22 @@ static void request_rewrite(struct fnat_pkt *pkt, struct tcphdr *th, unsigned in
 	th->seq = htonl(ntohl(th->seq) + off.seq);
 	if (off.ts)
 		fnat_tcp_options_add_tsval(opts, opts_len, off.ts);
+	if (!compose && fnat_tcp_options_neutralise_toa(opts, opts_len))
+		fnat_stat_inc(pkt->fn, toa_forged);
 	fnat_csum_end(pkt, hdr_len, &csum);
 }
 
 /*
- * On each packet from the client's last ACK of the handshake until the RS has
- * proved that it accepted the connection: any of them may be the one that
- * makes the socket (lost ACK, TCP_DEFER_ACCEPT, SYN cookies). On a SYN only
- * with data, which makes the socket at once (TFO).
+ * May requests still carry a TOA? From the client's last ACK of the handshake until the RS has
+ * proved that it accepted the connection: any of them may be the one that makes the socket
+ * (lost ACK, TCP_DEFER_ACCEPT, SYN cookies). And again while a SYN is pending.
  */
+bool fnat_tcp_toa_is_due(const struct fnat_flow *f)
+{
+	return !READ_ONCE(f->tcp.accepted) || READ_ONCE(f->tcp.has_pending);
+}
+
+/* A SYN has one only with data, which makes the socket at once (TFO). */
 static bool toa_wanted(const struct fnat_flow *f, const struct tcphdr *th, bool payload)
 {
 	if (!f->tcp.toa_kind || th->rst)
@@ -349,7 +371,7 @@ int fnat_tcp_request(struct fnat_pkt *pkt)
 	if (!hdr_len)
 		return FNAT_DROP(drop_malformed);
 	/* also a SYN on an accepted connection, which may begin it anew */
-	compose = h->syn || !READ_ONCE(f->tcp.accepted);
+	compose = h->syn || fnat_tcp_toa_is_due(f);
 	err = fnat_prepare(pkt, hdr_len, compose ? FNAT_TOA_GROW_MAX : 0);
 	if (err)
 		return err;
@@ -358,7 +380,7 @@ int fnat_tcp_request(struct fnat_pkt *pkt)
 	if (th->doff * 4 != hdr_len)
 		return FNAT_DROP(drop_malformed);
 	request_advances(f, th);
-	request_rewrite(pkt, th, hdr_len);
+	request_rewrite(pkt, th, hdr_len, compose);
 	if (!compose)
 		return 0;
 
@@ -397,18 +419,27 @@ static bool acks_syn(u32 ack, u32 isn, const struct fnat_tcp_offsets *off)
 	return seq_within(ack, isn + off->seq + 1, FNAT_FIRST_WINDOW);
 }
 
-static void reply_synack(struct fnat_pkt *pkt, const struct tcphdr *th)
+/*
+ * False: it answers a SYN of which nothing is known any more, on a connection. The client must
+ * not complete that: its ACK would be one of the former connection, without TOA.
+ */
+static bool reply_synack(struct fnat_pkt *pkt, const struct tcphdr *th)
 {
 	struct fnat_tcp *tcp = &pkt->flow->tcp;
 	u32 ack = ntohl(th->ack_seq);
 
 	if (tcp->has_pending && acks_syn(ack, tcp->pending_isn, &tcp->pending_off)) {
 		commit_pending(pkt, ntohl(th->seq));
-	} else if (!tcp->opened && acks_syn(ack, tcp->client_isn, &tcp->off)) {
+		return true;
+	}
+	if (tcp->opened)
+		return !tcp->accepted && acks_syn(ack, tcp->client_isn, &tcp->off);
+	if (acks_syn(ack, tcp->client_isn, &tcp->off)) {
 		/* sent again it is the same, or another one with SYN cookies */
 		tcp->rs_isn = ntohl(th->seq);
 		tcp->has_rs_isn = true;
 	}
+	return true;
 }
 
 /*
@@ -448,10 +479,10 @@ static bool reply_goes_on(const struct fnat_tcp *tcp, const struct tcphdr *th, b
 }
 
 /*
- * Advances the handshake and tells which offsets are this packet's. False: data
- * before the RS has answered our SYN, which belongs to a former connection of
- * this port and is not for this client. (A bare ACK of that kind must pass: the
- * client resets the former connection with its answer.)
+ * Advances the handshake and tells which offsets are this packet's. False: an answer
+ * to an unknown SYN; or data before the RS has answered our SYN, which belongs to a
+ * former connection of this port and is not for this client. (A bare ACK of that
+ * kind must pass: the client resets the former connection with its answer.)
  */
 static bool reply_offsets(struct fnat_pkt *pkt, const struct tcphdr *th, unsigned int payload,
 			  struct fnat_tcp_offsets *off)
@@ -459,14 +490,15 @@ static bool reply_offsets(struct fnat_pkt *pkt, const struct tcphdr *th, unsigne
 	struct fnat_tcp *tcp = &pkt->flow->tcp;
 	bool stale;
 
-	if (likely(READ_ONCE(tcp->accepted) && !READ_ONCE(tcp->has_pending) && !th->fin)) {
+	if (likely(READ_ONCE(tcp->accepted) && !READ_ONCE(tcp->has_pending) &&
+		   !(tcp_flag_word(th) & (TCP_FLAG_SYN | TCP_FLAG_FIN)))) {
 		*off = tcp->off;
 		return true;
 	}
 	spin_lock_bh(&pkt->flow->lock);
 	stale = !tcp->has_rs_isn && payload && !th->syn;
 	if (th->syn && th->ack)
-		reply_synack(pkt, th);
+		stale = !reply_synack(pkt, th);
 	else if (!tcp->accepted)
 		reply_accepts(pkt, th, payload);
 	else if (reply_goes_on(tcp, th, payload))
@@ -514,7 +546,8 @@ static void reply_advances(struct fnat_flow *f, const struct tcphdr *th, const u
 	u32 ack = ntohl(th->ack_seq), tsecr;
 	struct fnat_tcp *tcp = &f->tcp;
 
-	if (!th->ack || th->rst)
+	/* what comes before the SYN-ACK is about a former connection of the port */
+	if (!th->ack || th->rst || !READ_ONCE(tcp->has_rs_isn))
 		return;
 	if (unlikely(READ_ONCE(tcp->unknown) & FNAT_TCP_NO_SEQ_END))
 		reply_resumes(f, ack, opts, opts_len);

@@ -14,6 +14,7 @@ bool fnat_tcp_awaits_last_ack(const struct fnat_flow *f);
 bool fnat_tcp_flow_syn(const struct fnat_pkt *pkt, struct fnat_flow *f);
 void fnat_tcp_flow_offsets(struct fnat_flow *f);
 int fnat_tcp_admit(const struct fnat_flow *f, const struct sk_buff *skb, unsigned int thoff);
+bool fnat_tcp_toa_is_due(const struct fnat_flow *f);
 int fnat_tcp_request(struct fnat_pkt *pkt);
 int fnat_tcp_reply(struct fnat_pkt *pkt);
 
@@ -36,6 +37,7 @@ void fnat_tcp_options_add_tsval(u8 *opts, unsigned int len, u32 delta);
 void fnat_tcp_options_sub_reply(u8 *opts, unsigned int len, const struct fnat_tcp_offsets *off,
 				bool ack);
 void fnat_tcp_options_neutralise_syn(u8 *opts, unsigned int len, bool strip_timestamps);
+bool fnat_tcp_options_neutralise_toa(u8 *opts, unsigned int len);
 u8 fnat_tcp_options_window_scale(const u8 *opts, unsigned int len);
 bool fnat_tcp_options_lower_mss(u8 *opts, unsigned int len, unsigned int by,
 				unsigned int floor);

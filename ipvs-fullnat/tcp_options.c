@@ -128,6 +128,28 @@ void fnat_tcp_options_neutralise_syn(u8 *opts, unsigned int len, bool strip_time
 			memset((u8 *)o.p, TCPOPT_NOP, o.len);
 }
 
+/*
+ * What toa_compose_options() leaves out, and what another parser might see behind the end of
+ * the options or one with a bad length. True if there was a TOA.
+ */
+bool fnat_tcp_options_neutralise_toa(u8 *opts, unsigned int len)
+{
+	bool found = false;
+	struct toa_walk w;
+	struct toa_opt o;
+
+	toa_walk_init(&w, opts, len);
+	while (toa_walk_next(&w, &o)) {
+		if (!toa_is_kind(o.kind))
+			continue;
+		memset((u8 *)o.p, TCPOPT_NOP, o.len);
+		found = true;
+	}
+	found |= w.malformed && toa_is_kind(*w.p);
+	memset((u8 *)w.p, TCPOPT_NOP, w.left);
+	return found;
+}
+
 /* The sender's window scale; 0: none. */
 u8 fnat_tcp_options_window_scale(const u8 *opts, unsigned int len)
 {

@@ -12,7 +12,7 @@ Seen failing, each with a copy of the modules that was broken like this:
 import os
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
-from lib import observe
+from lib import basics, observe
 from lib.rawtcp import (MSS, SACK_PERMITTED, WINDOW_SCALE, RawHost, RawTcp, timestamps, toa)
 from lib.segments import (answer_to, check_segments, full_payload, requests_of, slow_server)
 
@@ -140,6 +140,70 @@ def test_forged_on_live(t, family):
     syn = next(packet for packet in watched.packets() if packet.flags == 'S')
     equal((syn.toas, syn.payload), ([(family.kinds[0], *fast.own)], b'early'), 'SYN with data')
     equal(server.clients, [peer.own, fast.own], 'clients')
+
+
+def former_connection(t, family, host):
+    """A persistent service, whose connections of one client port share what the LB knows; one of
+    them, that the server has accepted and the client has reset. Returns its client."""
+    family.fullnat(t, servers=(family.rs1,), service_options='-p 300')
+    old = RawTcp(host, family.vip, 8000).connect()
+    old.read(len(greeting(old.own)))
+    old.reset()
+    until(lambda: observe.ipvs_state(t.lb, old.sport) == 'CLOSE', what='ip_vs says CLOSE')
+    return old
+
+
+def test_forged_on_next(t, family):
+    """The next connection of the same client port, that begins with the same number, is not the
+    former one: nobody forges on it, and it is never without a TOA."""
+    host = family.raw(t)
+    server = t.rs1.peer_server(8000, family=family.af)
+    old = former_connection(t, family, host)
+    for options in (b'', toa(family.kinds[0], family.forged, 6666)):
+        new = RawTcp(host, family.vip, 8000, sport=old.sport, isn=old.isn)
+        new.begin_anew(challenges=0)
+        new.send('A', options)
+        equal(new.read(len(greeting(new.own))), greeting(new.own), 'greeting')
+        new.reset()
+        until(lambda: observe.ipvs_state(t.lb, old.sport) == 'CLOSE', what='ip_vs says CLOSE')
+    equal(server.clients, [old.own] * 3, 'clients')
+    equal(t.lb.fullnat_stats()['conns_without_toa'], 0, 'conns_without_toa')
+
+
+def test_forged_after_damaged_syn(t, family):
+    """The next connection, whose SYN is followed by another one that the server drops as damaged:
+    of the first one the LB knows no more. Its answer does not come to the client."""
+    host = family.raw(t)
+    server = t.rs1.peer_server(8000, family=family.af)
+    old = former_connection(t, family, host)
+    t.rs1.run(f'tc qdisc add dev eth0 root netem delay {300 * basics.SCALE:.0f}ms')
+    new, damaged = (RawTcp(host, family.vip, 8000, sport=old.sport) for _ in range(2))
+    new.send('S', MSS, seq=new.isn)
+    damaged.send('S', MSS, seq=damaged.isn, damage=1)
+    until(lambda: observe.drops(t.lb), what='the answer is dropped')
+    equal(observe.drops(t.lb), {'drop_stale_reply': 1}, 'drops')
+    equal(server.clients, [old.own], 'clients')
+
+
+def test_forged_on_live_wire(t, family):
+    """Also on a connection that is accepted no forged option reaches the server, nor what may be
+    one behind a bad length."""
+    family.fullnat(t)
+    t.rs1.peer_server(8000, family=family.af)
+    peer = RawTcp(family.raw(t), family.vip, 8000).connect()
+    peer.read(len(greeting(peer.own)))
+    watched, sent = t.rs1.capture(), 0
+    for options in forgeries(family).values():
+        if len(options) <= 36:
+            peer.send('PA', options, b'live')
+            equal(peer.read(4), b'live', 'echo')
+            sent += 1
+    peer.reset()
+    for frame in observe.frames(watched):
+        check(not any(secret in frame for secret in FORGED_BYTES),
+              f'the forged address passed: {frame.hex()}')
+    check(0 < t.lb.fullnat_stats()['toa_forged'] <= sent, 'toa_forged')
+    equal(observe.tcp_counters(t.rs1)['InCsumErrors'], 0, 'wrong checksums')
 
 
 def test_untrusted(t):

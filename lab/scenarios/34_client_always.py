@@ -20,7 +20,7 @@ import threading
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
-from lib.rawtcp import MSS, SACK_PERMITTED, WINDOW_SCALE, RawTcp, timestamps
+from lib.rawtcp import MSS, SACK_PERMITTED, WINDOW_SCALE, RawTcp, timestamps, toa
 from lib.segments import full_payload
 
 TS = timestamps(5000)
@@ -310,6 +310,21 @@ def test_two_syns_at_once(t, family):
     equal(t.lb.fullnat_stats()['conns_without_toa'], 0, 'conns_without_toa')
 
 
+def test_syn_ack_with_data(t, family):
+    """No client has a reason to send one. Of this the server would make a connection, and then
+    drop it, with its TOA."""
+    server, capture = served(t, family)
+    peer = RawTcp(family.raw(t), family.vip, 8000)
+    peer.syn(SYN_OPTIONS)
+    peer.send('SA', TS, b'x', seq=peer.isn)
+    peer.send('A', TS)
+    wanted = greeting(peer.own)
+    equal(peer.read(len(wanted)), wanted, 'greeting')
+    equal(server.clients, [peer.own], 'clients')
+    packets, = observe.check_counters(t, 1, [capture], {'drop_malformed': 1})
+    observe.check_one_toa_first(packets)
+
+
 def syn_recv(peer):
     """A SYN that is answered, and nothing more."""
     peer.syn(SYN_OPTIONS)
@@ -376,7 +391,7 @@ def greets_and_closes_when_told(sock, seen):
 
 def reuse(t, family, host, state, distance):
     """A connection in this state, then another one of the same tuple, whose ISN and timestamps
-    are so far from the first's. Returns the client."""
+    are so far from the first's, and which forges a TOA. Returns the client."""
     old = RawTcp(host, family.vip, 8000)
     state(old)
     name = state.__name__.upper()
@@ -384,9 +399,10 @@ def reuse(t, family, host, state, distance):
     new = RawTcp(host, family.vip, 8000, sport=old.sport, isn=(old.isn + distance) & 0xffffffff)
     stamp = timestamps(5000 + distance)
     syn_options = MSS + SACK_PERMITTED + stamp + WINDOW_SCALE
-    challenges = new.begin_anew(syn_options, STATES[state], old)
-    check(challenges == STATES[state], f'{name}: {challenges} ACKs of the former connection')
-    new.send('A', stamp)
+    wanted = STATES[state] if distance or state is not syn_recv else 0
+    challenges = new.begin_anew(syn_options, wanted, old)
+    check(challenges == wanted, f'{name}: {challenges} ACKs of the former connection')
+    new.send('A', stamp + toa(family.kinds[0], family.forged, 6666))
     wanted = greeting(new.own)
     equal(new.read(len(wanted)), wanted, f'{name}: greeting of the second connection')
     new.send('PA', stamp, b'new')
@@ -395,18 +411,18 @@ def reuse(t, family, host, state, distance):
     return new.own
 
 
-@limit(180)
+@limit(270)
 def test_reuse_in_each_state(t, family):
     """A new SYN on a tuple whose connection is in any state, with a number and a time behind
-    the first's or ahead, for both conn_reuse_modes: a new connection with its own TOA, without
-    detour where the first one is over."""
+    the first's, the same, or ahead, for both conn_reuse_modes: a new connection with its own
+    TOA, without detour where the first one is over."""
     server, capture = served(t, family, handler=greets_and_closes_when_told)
     host = family.raw(t)
     wanted = []
     for mode in (0, 1):
         t.lb.sysctl('net.ipv4.vs.conn_reuse_mode', mode)
         for state in STATES:
-            for distance in (-(1 << 20), 1 << 20):
+            for distance in (-(1 << 20), 0, 1 << 20):
                 own = reuse(t, family, host, state, distance)
                 wanted += [own] * (1 + (state is not syn_recv))
                 equal(server.clients, wanted, f'clients, {state.__name__}, mode {mode}')
