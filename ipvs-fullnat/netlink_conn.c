@@ -303,6 +303,8 @@ static int end_one_conn(struct fnat_flow *f, void *arg)
 	if (f->protocol == IPPROTO_TCP && fnat_may_reset(e->fn, f)) {
 		end_with_resets(e->fn, f);
 	} else {	/* silently: the port is free at once */
+		if (f->protocol == IPPROTO_UDP)
+			fnat_flow_end(f);	/* the next datagram shall find another server */
 		fnat_port_take_away(f);
 		fnat_seam_expire_now(f->cp);
 	}

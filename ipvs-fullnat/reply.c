@@ -76,8 +76,12 @@ static void reply_send(struct fnat_pkt *pkt, struct dst_entry *new, bool steady)
 		fnat_seam_set_state(cp, FNAT_DIR_REPLY, pkt->skb, pkt->thoff);
 	if (fnat_send(pkt, false))
 		fnat_fast_permit_reply(pkt->flow, new, mark, iif);
-	if (!held)
+	if (!held) {
+		/* ended while it was on its way: ip_vs has just given it more time */
+		if (unlikely(fnat_flow_is_ended(pkt->flow)))
+			fnat_seam_expire_soon(cp);
 		return;
+	}
 	fnat_after_packet(pkt->fn, pkt->flow, cp);
 	fnat_seam_put_rearm(cp);
 }

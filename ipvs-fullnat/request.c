@@ -108,14 +108,19 @@ static bool flow_is_lost(const struct fnat_flow *f)
 /*
  * A connection without a port: it has lost it to another one (port.c) or been ended, or
  * another node's record of it was refused. A SYN may begin it anew, and so may a datagram;
- * with a record, only once ip_vs has made a new connection of it. Anything else has come
- * too late.
+ * with a record, or of an ended conversation, only once ip_vs has made a new connection of
+ * it. Anything else has come too late.
  */
 static bool flow_begins_anew(struct fnat_pkt *pkt, struct ip_vs_conn *cp, struct fnat_flow *f)
 {
 	bool refused = f->sync_state == FNAT_SYNC_WAITING || f->sync_state == FNAT_SYNC_REFUSED;
 	bool tcp = f->protocol == IPPROTO_TCP;
 
+	if (!tcp && fnat_flow_is_ended(f)) {
+		fnat_stat_inc(pkt->fn, drop_ended);
+		fnat_seam_expire(cp);
+		return false;
+	}
 	if (!tcp && f->sync_state == FNAT_SYNC_REFUSED)
 		fnat_seam_expire(cp);
 	if (tcp ? !fnat_tcp_is_syn(pkt) : refused) {
@@ -177,7 +182,7 @@ static bool request_of_ended(struct fnat_pkt *pkt, struct ip_vs_conn *cp)
 {
 	const struct fnat_flow *f = fnat_seam_flow(cp);
 
-	if (!f || !fnat_flow_is_ended(f) || fnat_tcp_is_syn(pkt))
+	if (!f || f->protocol != IPPROTO_TCP || !fnat_flow_is_ended(f) || fnat_tcp_is_syn(pkt))
 		return false;
 	fnat_reset_ended(pkt->fn, pkt->skb, f, FNAT_DIR_REQUEST, pkt->thoff);
 	fnat_seam_expire_soon(cp);
@@ -271,12 +276,13 @@ void fnat_after_packet(struct fnat_net *fn, struct fnat_flow *f, struct ip_vs_co
 		   !fnat_flow_is_ended(f)))
 		return;
 	state = port_state(f, cp);
-	if (unlikely(fnat_flow_is_ended(f))) {
-		fnat_seam_expire_soon(cp);
-		return;
-	}
 	fnat_port_set_state(f, state);
 	fnat_seam_adjust_timeout(fn, cp, state, f->idle_timeout);
+	/* last: it may be ended while this runs */
+	if (unlikely(fnat_flow_is_ended(f))) {
+		fnat_port_set_state(f, FNAT_PORT_CLOSED);
+		fnat_seam_expire_soon(cp);
+	}
 }
 
 /* What ip_vs has done for a twin it has not done for the connection that has the flow. */

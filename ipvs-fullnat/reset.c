@@ -219,7 +219,7 @@ void fnat_reset_ended(struct fnat_net *fn, const struct sk_buff *skb, const stru
 	struct fnat_tuple t;
 
 	fnat_stat_inc(fn, drop_ended);
-	if (!READ_ONCE(fn->sysctl.expire_rst))
+	if (f->protocol != IPPROTO_TCP || !READ_ONCE(fn->sysctl.expire_rst))
 		return;
 	fnat_flow_tuple(f, dir, &t);
 	reset_answer(fn, skb, &t, thoff);

@@ -37,6 +37,7 @@ from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wil
 from lib import genetlink as nl
 from lib import observe, udp
 from lib.firewall import mark_rules
+from lib.rawtcp import RawTcp
 from lib.trace import Events
 
 STOCK = '/usr/sbin/ipvsadm'     # as Debian has it, unpatched
@@ -385,6 +386,30 @@ def test_secret(t):
     equal(observe.drops(t.lb), {}, 'drops')
 
 
+def test_former_connection_at_server(t, family):
+    """The server still has the port's former connection, with numbers of another clock, and
+    challenges the first SYN: that tells nothing about the new connection, whose RST it gets."""
+    one_port_service(t, family)
+    t.lb.sysctl('net.ipv4.vs.fullnat_expire_rst', 0)
+    t.lb.sysctl('net.ipv4.vs.conn_reuse_mode', 0)   # the SYN after the challenge is of the same one
+    server = t.rs1.peer_server(8000, family=family.af)
+    link, host = link_to(t), family.raw(t)
+    for number in range(6):     # the clocks' distance is a matter of luck
+        done(link.ask(nl.SET_OPTIONS, secret(b'%016d' % number)), 'SET_OPTIONS')
+        former = RawTcp(host, family.vip, 8000).connect()
+        former.read(len(greeting(former.own)))
+        equal(ended(link, service(family)), 1, 'ended')
+        done(link.ask(nl.SET_OPTIONS, secret(b'%016d' % (number + 100))), 'SET_OPTIONS')
+        peer = RawTcp(host, family.vip, 8000)
+        equal(peer.begin_anew(challenges=1), 1, 'challenges')
+        peer.send('A')
+        equal(peer.read(len(greeting(peer.own))), greeting(peer.own), 'greeting')
+        gone = len(server.errors)
+        peer.reset()
+        until(lambda n=gone: len(server.errors) > n, what='the server is reset')
+    equal(set(observe.drops(t.lb)) - {'drop_no_conn', 'drop_no_flow'}, set(), 'drops')
+
+
 FILTERS = (
     ('service', lambda family: service(family), 12),
     ('another service', lambda family: service(family, 8001), 0),
@@ -602,6 +627,35 @@ def test_kill_without_reset(t):
         until(lambda: observe.drops(t.lb), what='the packet is dropped')
         until(lambda: not observe.timeouts(t.lb), what='ip_vs has forgotten it')
     equal([packet for packet in capture.packets() if 'R' in packet.flags], [], 'RSTs')
+
+
+def test_kill_busy_udp(t, family):
+    """A conversation of a client that never pauses is ended: it goes on with the other server."""
+    name = udp.udp_service(t, family, 5300)
+    servers = [udp.UdpServer(host, 5300, family) for host in t.servers]
+    over = threading.Event()
+
+    def talk(sock):
+        while not over.wait(0.001):
+            sock.send(b'more')
+
+    with udp.udp_socket(t.client, family) as sock:
+        sock.connect((family.vip, 5300))
+        thread = threading.Thread(target=talk, args=(sock,), daemon=True)
+        thread.start()
+        try:
+            until(lambda: any(len(server.peers) > 50 for server in servers), what='it runs')
+            at = 0 if servers[0].peers else 1
+            address = address_port(family.servers[at], 5300)
+            t.lb.run(f'ipvsadm -e {name} -r {address} -m -w 0; ipvsadm --kill {name} -r {address}')
+            until(lambda: len(servers[1 - at].peers) > 50, what='it goes on with the other server')
+            seen = len(servers[at].peers)
+            until(lambda: len(servers[1 - at].peers) > 200, what='and on')
+            equal(len(servers[at].peers), seen, 'datagrams to the drained server')
+        finally:
+            over.set()
+            thread.join()
+    equal(set(observe.drops(t.lb)) - {'drop_ended'}, set(), 'drops')
 
 
 def test_tracepoints(t, family):
