@@ -2,12 +2,14 @@
 /*
  * The first question to each packet that this host receives: can its destination be one of
  * ours? Some bits for each VIP:port and each local address that a namespace has had. They
- * are never taken back: what is gone only costs a look into the tables. The gate has those
- * of the addresses alone: it is asked first. So has "laddrs", of local addresses only.
+ * are never taken back: what is gone only costs a look into the tables. The gate is asked
+ * first, and is all that most packets of others meet: it has the addresses, like "addrs", or
+ * all bits, once any address may be a VIP. "laddrs" has local addresses only.
  */
 #ifndef FNAT_FILTER_H
 #define FNAT_FILTER_H
 
+#include <linux/bitmap.h>
 #include <linux/bitops.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
@@ -22,8 +24,10 @@
 
 struct fnat_filter {
 	unsigned long gate[BITS_TO_LONGS(1 << FNAT_FILTER_BITS)];
+	unsigned long addrs[BITS_TO_LONGS(1 << FNAT_FILTER_BITS)];
 	unsigned long laddrs[BITS_TO_LONGS(1 << FNAT_FILTER_BITS)];
 	unsigned long seen[BITS_TO_LONGS(1 << FNAT_FILTER_BITS)];
+	bool is_open;	/* the gate; set once */
 };
 
 static __always_inline u32 fnat_filter_bit(u8 af, const void *addr, __be16 port)
@@ -47,6 +51,7 @@ static inline void fnat_filter_add(struct fnat_filter *filter, u8 af,
 				   const union nf_inet_addr *addr, __be16 port)
 {
 	set_bit(fnat_filter_bit(af, addr, FNAT_FILTER_SOME), filter->gate);
+	set_bit(fnat_filter_bit(af, addr, FNAT_FILTER_SOME), filter->addrs);
 	set_bit(fnat_filter_bit(af, addr, port ? port : FNAT_FILTER_ALL), filter->seen);
 }
 
@@ -58,22 +63,38 @@ static inline void fnat_filter_add_laddr(struct fnat_filter *filter, u8 af,
 	fnat_filter_add(filter, af, addr, 0);
 }
 
-static __always_inline u32 fnat_filter_daddr_bit(u8 af, const struct sk_buff *skb)
+/* A packet may be ours whatever its destination. The caller holds fnat_net.lock. */
+static inline void fnat_filter_open(struct fnat_filter *filter)
 {
-	const void *daddr = af == AF_INET6 ? (const void *)&ipv6_hdr(skb)->daddr :
-					     (const void *)&ip_hdr(skb)->daddr;
-
-	return fnat_filter_bit(af, daddr, FNAT_FILTER_SOME);
+	WRITE_ONCE(filter->is_open, true);
+	bitmap_fill(filter->gate, 1 << FNAT_FILTER_BITS);
 }
 
-/*
- * False: a received packet is certainly not ours, nor an ICMP error about one of ours, but
- * for services that have any address.
- */
+/* In a hook of IP, where skb->data is its header: ipt_do_table() and nft rely on it, too. */
+static __always_inline u32 fnat_filter_daddr_bit(u8 af, const struct sk_buff *skb)
+{
+	unsigned int off = af == AF_INET6 ? offsetof(struct ipv6hdr, daddr) :
+					    offsetof(struct iphdr, daddr);
+
+	return fnat_filter_bit(af, skb->data + off, FNAT_FILTER_SOME);
+}
+
+/* False: a received packet is certainly not ours, nor an ICMP error about one of ours. */
 static __always_inline bool fnat_filter_gate(const struct fnat_filter *filter, u8 af,
 					     const struct sk_buff *skb)
 {
 	return test_bit(fnat_filter_daddr_bit(af, skb), filter->gate);
+}
+
+/*
+ * The same of what has passed the gate, but for services of any address. data_race: set once,
+ * before the gate is open; a volatile read costs an instruction more.
+ */
+static __always_inline bool fnat_filter_addr(const struct fnat_filter *filter, u8 af,
+					     const struct sk_buff *skb)
+{
+	return likely(!data_race(filter->is_open)) ||
+	       test_bit(fnat_filter_daddr_bit(af, skb), filter->addrs);
 }
 
 /* False: it is certainly not addressed to a local address. */

@@ -93,10 +93,11 @@ static __always_inline unsigned int early_hook(struct fnat_net *fn, struct sk_bu
 {
 	enum ip_conntrack_info ctinfo;
 
-	/* a rule may have said "notrack"; somebody's conntrack or template is not ours to change */
-	if (!fnat_filter_gate(&fn->filter, pf, skb) &&
-	    (likely(!skb->mark) || !READ_ONCE(fn->has_marks)))
+	if (!fnat_filter_gate(&fn->filter, pf, skb))
 		return NF_ACCEPT;
+	if (!fnat_filter_addr(&fn->filter, pf, skb) && !(skb->mark && READ_ONCE(fn->has_marks)))
+		return NF_ACCEPT;
+	/* a rule may have said "notrack"; somebody's conntrack or template is not ours to change */
 	if (nf_ct_get(skb, &ctinfo))
 		return NF_ACCEPT;
 #ifdef CONFIG_IP_VS_IPV6
@@ -295,8 +296,7 @@ static __always_inline bool is_for_ip_vs(const struct fnat_net *fn, const struct
 static __always_inline unsigned int local_in_hook(struct fnat_net *fn, struct sk_buff *skb, u8 pf,
 						  bool late)
 {
-	/* data_race: set once; a volatile read costs an instruction more */
-	if (!fnat_filter_gate(&fn->filter, pf, skb) && likely(!data_race(fn->has_any_vip)))
+	if (!fnat_filter_gate(&fn->filter, pf, skb))
 		return NF_ACCEPT;
 	/* late: ip_vs has translated it, for a server or a client on this host */
 	if (late ? skb->ipvs_property : is_for_ip_vs(fn, skb, pf))

@@ -37,8 +37,7 @@ struct fnat_net {
 	struct fnat_secret __rcu *secret;	/* lock */
 	bool exiting;		/* lock; set once; ip_vs's connections come to their end after it */
 	struct nf_hook_ops *hook_ops;	/* fnat_net.lock; NULL: none are registered */
-	bool has_marks;		/* a service of a fwmark was declared, once */
-	bool has_any_vip;	/* or a prefix of VIPs */
+	bool has_marks;	/* a service of a fwmark was declared, once */
 	struct fnat_filter filter;
 
 	struct mutex lock;	/* serialises all changes of the tables below */

@@ -98,12 +98,15 @@ struct fnat_service *fnat_seam_service(const struct fnat_net *fn, const struct i
 	struct fnat_service *svc;
 	struct fnat_svc_key key;
 
+	key.fwmark = 0;
 	if (fnat_seam_svc_key(cp, &key))
 		svc = fnat_service_get(fn, &key);
 	else
 		svc = fnat_service_match(fn, cp->af, cp->protocol, &cp->vaddr, cp->vport,
 					 cp->fwmark);
-	return svc ? : fnat_service_default(fn, cp->af, &cp->vaddr);
+	if (svc || key.fwmark)	/* a default entry is for services of addresses */
+		return svc;
+	return fnat_service_default(fn, cp->af, &cp->vaddr);
 }
 
 /* What ip_vs calls the connection's state, and the seconds that it has left. Under RCU. */

@@ -135,7 +135,7 @@ struct fnat_service *fnat_service_create(struct fnat_net *fn, const struct fnat_
 	if (key->fwmark)
 		WRITE_ONCE(fn->has_marks, true);
 	if (key->fwmark || key->prefix_len)
-		WRITE_ONCE(fn->has_any_vip, true);
+		fnat_filter_open(&fn->filter);
 	else
 		fnat_filter_add(&fn->filter, key->af, &key->addr, key->port);
 	hlist_add_head_rcu(&svc->hnode, &fn->svc_hash[svc_hash(key)]);

@@ -5,9 +5,7 @@ from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wil
 
 def nat_service(t):
     """VIP:80 by stock masquerading; the real servers need a route for it."""
-    for server in t.servers:
-        server.run(f'ip route add default via {LB_INNER}')
-    t.lb.sysctl('net.ipv4.ip_forward', 1)
+    t.route_by_lb()
     t.lb.run(f'ipvsadm -A -t {VIP}:80 -s rr')
     for address in (RS1, RS2):
         t.lb.run(f'ipvsadm -a -t {VIP}:80 -r {address}:80 -m')

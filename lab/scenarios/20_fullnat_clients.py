@@ -141,9 +141,7 @@ def test_declared_before_ip_vs(t):
 def test_undeclared_masquerading_untouched(t):
     """Plain NAT stays plain NAT next to a FULLNAT service on the same VIP."""
     t.fullnat(8000)
-    for server in t.servers:
-        server.run(f'ip route add default via {LB_INNER}')
-    t.lb.sysctl('net.ipv4.ip_forward', 1)
+    t.route_by_lb()
     t.lb.run(f'{STOCK_IPVSADM} -A -t {VIP}:8004 -s rr')
     t.lb.run(f'{STOCK_IPVSADM} -a -t {VIP}:8004 -r {RS1}:8004 -m')
     server = t.rs1.peer_server(8004)

@@ -51,9 +51,7 @@ class Nat:
 
     def __init__(self, t):
         self.client = t.client
-        for server in t.servers:
-            server.run(f'ip route add default via {LB_INNER}')
-        t.lb.sysctl('net.ipv4.ip_forward', 1)
+        t.route_by_lb()
         t.lb.run(f'ipvsadm -A -t {VIP}:81 -s rr')
         t.lb.run(f'ipvsadm -a -t {VIP}:81 -r {RS1}:81 -m')
         self.server = t.rs1.peer_server(81)

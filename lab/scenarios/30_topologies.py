@@ -38,8 +38,7 @@ def one_subnet(t, family):
     t.client.batch(['link set eth0 up',
                     f'addr add {family.host(1)}/{family.length} dev eth0 nodad'])
     t.lb.batch([f'addr add {vip}/{family.host_length} dev inner nodad'])
-    t.lb.sysctl('net.ipv4.ip_forward', 1)       # a router, which might send redirects
-    t.lb.sysctl('net.ipv6.conf.all.forwarding', 1)
+    t.lb.forward()      # a router might send redirects
     return vip
 
 
@@ -166,6 +165,29 @@ def test_fwmark(t, family):
     counted = t.lb.run('nft list counter inet marks invalid').out
     check('packets 0 ' in counted, f'invalid packets: {counted}')
     equal(t.lb.run('conntrack -L 2>/dev/null').out, '', 'conntrack entries')
+
+
+def test_mark_beside_default_entry(t, family):
+    """A default entry is for services of addresses: one of a mark that is not declared stays
+    plain NAT, as ipvsadm shows it, also for packets to a VIP of the entry."""
+    t.lb.nft(f'''table inet marks {{
+    chain set_mark {{
+        type filter hook prerouting priority mangle
+        meta l4proto tcp {family.nft} daddr {family.vip} th dport 8000 meta mark set 7
+    }}
+}}''')
+    t.route_by_lb(family)
+    t.add_lip(family.lip)
+    t.lb.run(f'ipvsadm -E --vips {family.vip}/{family.host_length} --fullnat; '
+             f'ipvsadm -P -z {family.lip}')
+    t.lb.run(f'ipvsadm -A {family.fwmark(7)}; '
+             f'ipvsadm -a {family.fwmark(7)} -r {address_port(family.rs1, 0)} -m')
+    chain = Chain(t, 8000, family=family)
+    chain.ask(family.vip, 8000)
+    wire = {packet.src for packet in chain.captures[0].packets() if packet.dport == 8000}
+    equal(wire, {family.client}, 'who asks rs1, on the wire')
+    equal(t.lb.fullnat_stats()['conns'], 0, 'connections of FULLNAT')
+    check('Masq' in t.lb.run('ipvsadm -Ln').out, 'ipvsadm does not say so')
 
 
 def test_udp_by_mark(t, family):

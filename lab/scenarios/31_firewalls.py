@@ -182,8 +182,7 @@ def test_sctp_beside(t, family):
     nat = f'--sctp-service {address_port(family.vip, 8000)}'
     t.lb.run(f'ipvsadm -A {nat} -s rr && '
              f'ipvsadm -a {nat} -r {address_port(family.rs1, 8000)} -m')
-    for name in ('ipv4.ip_forward', 'ipv6.conf.all.forwarding'):
-        t.lb.sysctl(f'net.{name}', 1)
+    t.lb.forward()
     t.lb.sysctl('net.ipv4.vs.fullnat_timeout_close', 1)
     t.rs1.run(f'ip route add {family.client}/{family.host_length} via {family.lb_inner}')
     servers = [t.rs1.peer_server(8000, family=family.af, address=family.rs1, protocol=protocol)
@@ -257,8 +256,8 @@ def test_conntrack_and_masquerade_beside(t, family):
     nat = family.service(81)
     t.lb.run(f'ipvsadm -A {nat} -s rr && '
              f'ipvsadm -a {nat} -r {address_port(family.servers[0], 81)} -m')
-    for name in ('ipv4.vs.conntrack', 'ipv4.ip_forward', 'ipv6.conf.all.forwarding'):
-        t.lb.sysctl(f'net.{name}', 1)
+    t.lb.forward()
+    t.lb.sysctl('net.ipv4.vs.conntrack', 1)
     t.lb.nft(STATEFUL.format(nft=family.nft, vip=family.vip, elsewhere=family.host(99)))
     chain = Chain(t, 8000, family=family)
     masqueraded = t.rs1.peer_server(81, family=family.af)

@@ -126,9 +126,7 @@ def race(t, family, transfer, blob):
 
 def stock_nat(t, family):
     """The same VIP and server by stock NAT."""
-    t.lb.sysctl('net.ipv4.ip_forward', 1)
-    t.lb.sysctl('net.ipv6.conf.all.forwarding', 1)
-    t.rs1.run(f'ip route add default via {LB_INNER}; ip route add default via {LB_INNER_V6}')
+    t.route_by_lb(family)
     vip, server = (f'[{address}]' if ':' in address else address
                    for address in (family.vip, family.rs1))
     t.lb.run(f'ipvsadm -A -t {vip}:{NAT} -s rr; ipvsadm -a -t {vip}:{NAT} -r {server}:{NAT} -m')

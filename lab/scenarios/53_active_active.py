@@ -148,10 +148,9 @@ class Pair:
             for server in self.t.servers:
                 server.batch([f'route add default via {family.lb_inner}'])
         self.router.batch(lines)
-        for name, value in (('ipv4.ip_forward', 1), ('ipv6.conf.all.forwarding', 1),
-                            ('ipv4.fib_multipath_hash_policy', 1),
-                            ('ipv6.fib_multipath_hash_policy', 1)):
-            self.router.sysctl('net.' + name, value)
+        self.router.forward()
+        for name in ('ipv4', 'ipv6'):
+            self.router.sysctl(f'net.{name}.fib_multipath_hash_policy', 1)
 
     def ways(self, family, to):
         """The last numbers of the nodes that the router sends these packets to."""

@@ -125,6 +125,12 @@ class Host(Namespace):
         """A batch; where IPv6 is switched off, without the lines that have addresses of it."""
         self.batch([line for line in lines if HAS_IPV6 or ':' not in line])
 
+    def forward(self):
+        """Be a router."""
+        self.sysctl('net.ipv4.ip_forward', 1)
+        if HAS_IPV6:
+            self.sysctl('net.ipv6.conf.all.forwarding', 1)
+
     def nginx(self, ports=(80,), extra='', **options):
         """Start an nginx; see servers.Nginx."""
         return Nginx(self, ports, extra, **options)
@@ -219,9 +225,14 @@ class Topology:
         router.batch(['link set eth0 up', f'link set {bridge} up',
                       f'addr add {family.host(number)}/{family.length} dev eth0 nodad',
                       f'addr add {family.host(number, 1)}/{family.length} dev {bridge} nodad'])
-        router.sysctl('net.ipv4.ip_forward', 1)
-        router.sysctl('net.ipv6.conf.all.forwarding', 1)
+        router.forward()
         return router
+
+    def route_by_lb(self, family=V4):
+        """What plain NAT needs: the real servers answer by the LB, which is a router."""
+        self.lb.forward()
+        for server in self.servers:
+            server.run(f'ip route add default via {family.lb_inner}')
 
     def add_lip(self, address=LIP):
         """Give the LB a local address on its inner interface: one that the LB itself does not
