@@ -14,7 +14,7 @@ from lib import basics
 VIP, VIP_V6 = '203.0.113.80', '2001:db8:f::80'
 LIPS = ('10.0.0.100', '10.0.0.101', 'fd00::100', 'fd00::101')
 CLIENT, CLIENT_V6 = '198.51.100.1', '2001:db8:c::1'
-EXAMPLE = os.path.join(vm.TOP, 'keepalived-conf/examples/cluster')
+EXAMPLES = os.path.join(vm.TOP, 'keepalived-conf/examples')
 NETWORK = '''# SPDX-License-Identifier: GPL-2.0
 [Unit]
 Description=The lab's addresses
@@ -35,6 +35,13 @@ ExecStart=/bin/sh -ec '\\
 WantedBy=multi-user.target
 '''
 ORDER_LIMIT = 300   # seconds for what the world is told to do
+# of FULLNAT and of toa, see Cluster.alarms()
+ALARMS = ('conns_without_toa', 'drop_exhausted', 'drop_no_laddr', 'drop_flow_limit', 'drop_nomem',
+          'drop_no_route', *(f'sync_refused_{why}' for why in
+                             ('no_record', 'malformed', 'version', 'no_laddr', 'collision',
+                              'conflict', 'nomem')))
+TOA_ALARMS = ('untrusted', 'malformed', 'bad_client', 'table_full', 'no_memory',
+              'module_missed_instances', 'module_missed_probes')
 QUIET_BOOT = 40     # seconds that the three take on two idle cores without KVM
 
 
@@ -111,12 +118,17 @@ class Node:
         """Has it none of them?"""
         return not {VIP, VIP_V6, *LIPS} & self.addresses()
 
-    def has_servers(self):
+    def weights(self, service, server):
+        """The weights of a real server in the services whose names begin like this."""
+        rows = [line.split() for line in self.run('ipvsadm -Sn').out.splitlines()]
+        return [int(row[-1]) for row in rows if row[0] == '-a' and row[2].startswith(service) and
+                row[row.index('-r') + 1].startswith(server)]
+
+    def has_servers(self, count=None):
         """Are all real servers of the example there, and up?"""
-        lines = [line for line in self.run('ipvsadm -Sn').out.splitlines()
-                 if line.startswith('-a')]
-        return (len(lines) == example('keepalived.conf').count('real_server ') and
-                not any(line.endswith(' -w 0') for line in lines))
+        weights = self.weights('', '')
+        return (len(weights) == (count or example('keepalived.conf').count('real_server ')) and
+                all(weights))
 
     def state(self, unit):
         """active, inactive, failed..."""
@@ -143,9 +155,9 @@ class Node:
         return {line.split()[0]: int(line.split()[1]) for line in lines}
 
 
-def example(name):
-    """A file of the shipped example."""
-    with open(os.path.join(EXAMPLE, name), encoding='utf-8') as file:
+def example(name, of='cluster'):
+    """A file of a shipped example."""
+    with open(os.path.join(EXAMPLES, of, name), encoding='utf-8') as file:
         return file.read()
 
 
@@ -247,6 +259,8 @@ class Cluster:
         for address, client in ((VIP, CLIENT), (VIP_V6, CLIENT_V6)):
             answer = self.world('http', address=address, source=client, timeout=5)
             basics.check(answer['rc'], f'{address} answered: {answer["text"]}')
+            result = self.world('connect', address=address, count=2, timeout=5)
+            basics.equal(result['failed'], 2, f'connections to {address} that failed')
         self.no_leak()
 
     def no_leak(self):
@@ -254,6 +268,22 @@ class Cluster:
         leaked = self.world('leaked')
         basics.check(not leaked, lambda: f'{len(leaked)} packets came to a real server from the '
                                          f'address of a client: {leaked[:3]}')
+
+    def alarms(self):
+        """The counters that docs/counters.md says to alert on, of all that are up."""
+        found = {f'toa {name}': value for name, value in self.world('toa').items()
+                 if name in TOA_ALARMS}
+        for node in self.nodes:
+            if node.is_up:
+                found |= {f'{node.name} {name}': value for name, value in node.stats().items()
+                          if name in ALARMS}
+        return found
+
+    def no_alarm_since(self, before):
+        """None of them has moved."""
+        grown = {name: value for name, value in self.alarms().items()
+                 if value > before.get(name, 0)}
+        basics.equal(grown, {}, 'counters to alert on')
 
     def keep(self, name):
         """What a failed scenario leaves: journals of the nodes, in the run's directory."""

@@ -8,12 +8,19 @@ from lib.basics import check, each, equal, long, until
 from machines import VIP, VIP_V6, example
 
 NEW_VIP = '203.0.113.81'
-# the module of a build for another kernel: what DKMS leaves when it fails is no module, or this
-NO_MODULE = '''
+# What DKMS leaves when it fails: no module
+NO_MODULE = """
 find /lib/modules -name 'ip_vs_fullnat.ko*' -delete
 depmod
-'''
+"""
+# a module that has come from another kernel's directory
+OTHER_MODULE = """
+sed -i 's/-amd64 SMP /-amd64 SMX /' /lib/modules/*/updates/ip_vs_fullnat.ko
+"""
+REPAIR_MODULE = """
+cp /lab/rootfs/lib/modules/$(uname -r)/updates/*.ko /lib/modules/$(uname -r)/updates/; depmod"""
 NO_RULES = ': >/etc/ipvs-fullnat/rules\n'
+REPAIR_RULES = 'cp /lab/rootfs/etc/ipvs-fullnat/rules /etc/ipvs-fullnat/rules'
 
 
 def test_startup(c):
@@ -41,9 +48,7 @@ def test_checks(c):
     """HTTP_GET takes a server without nginx out and in. The check from a LIP sees a firewall that
     admits the load balancer and not its LIPs, which its other checks do not."""
     def weight(server, port):
-        lines = c.lb1.run('ipvsadm -Sn').out.splitlines()
-        line = next(line for line in lines if f'{VIP}:{port} -r {server}:' in line)
-        return int(line.split(' -w ')[1].split()[0])
+        return c.lb1.weights(f'{VIP}:{port}', f'{server}:')[0]
 
     c.settle()
     c.world('stop_server', name='rs1')
@@ -170,17 +175,18 @@ def test_power_off(c):
     c.lb1.machine.power_off()
     c.await_master(c.lb2)
     c.ask_all()
-    c.lb1.boot(NO_MODULE)
+    _never_master(c, NO_MODULE, 'cannot be loaded')
+    _repair(c, REPAIR_MODULE)
+
+
+def _never_master(c, prepare, why):
+    """lb1 boots, after this script, and cannot do FULLNAT, and lb2 is gone: nobody answers,
+    nothing leaks."""
+    c.lb1.boot(prepare)
     c.lb1.machine.wait_ready()
     until(lambda: c.lb1.state('ipvs-fullnat') == 'failed', 90, 'ipvs-fullnat.service has failed')
-    check('cannot be loaded' in c.lb1.journal('ipvs-fullnat'), 'the journal does not say why')
-    _never_master(c)
-    _repair(c, 'cp /lab/rootfs/lib/modules/$(uname -r)/updates/*.ko '
-               '/lib/modules/$(uname -r)/updates/; depmod')
-
-
-def _never_master(c):
-    """lb1 cannot do FULLNAT and lb2 is gone: nobody answers, nothing leaks."""
+    said = c.lb1.journal('ipvs-fullnat')
+    check(why in said, f'the journal does not say why: {said}')
     c.lb2.run('systemctl stop keepalived')
     check(c.lb1.state('keepalived') != 'active', 'keepalived runs')
     done = c.lb1.run('systemctl start keepalived', check=False)
@@ -206,17 +212,120 @@ def _repair(c, command):
     c.no_leak()
 
 
+VIPS = [f'203.0.113.{number}' for number in range(80, 84)]
+VIPS_V6 = [f'2001:db8:f::{number}' for number in range(80, 84)]
+# An example for one node: its VIPs, and how many real servers its services have in all
+SINGLE = {'single': ([VIP], 8), 'groups': (VIPS, 10), 'fwmark': (VIPS + VIPS_V6, 4)}
+
+
+@each(SINGLE)
+def test_example(c, name):
+    """The examples for one node as an operator uses them: every service answers, with the name of
+    the client; a server that fails its check is out of all services of its kind."""
+    vips, count = SINGLE[name]
+    c.settle()
+    c.lb2.run('systemctl stop keepalived')
+    c.lb1.run('systemctl stop keepalived ipvs-fullnat')
+    try:
+        _addresses(c.lb1, 'add', vips)
+        _configure(c.lb1, name)
+        if name == 'fwmark':
+            c.lb1.run(['nft', '-f', '-'], stdin=example('nftables.conf', name))
+        c.lb1.run('systemctl start keepalived')
+        until(lambda: c.lb1.has_servers(count), 90, 'all real servers are up')
+        c.lb1.run('/usr/lib/ipvs-fullnat/check-node')
+        {'single': _ask_single, 'groups': _ask_groups, 'fwmark': _ask_marked}[name](c, vips)
+    finally:
+        c.lb1.run('systemctl stop keepalived ipvs-fullnat; nft flush ruleset', check=False)
+        _addresses(c.lb1, 'del', vips)
+        _configure(c.lb1, 'cluster')
+
+
+def _addresses(node, verb, vips):
+    """Add or delete these VIPs and the examples' LIPs, as what configures the network does."""
+    lips = [net + str(number) for net in ('10.0.0.', 'fd00::') for number in range(100, 104)]
+    node.run(['ip', '-force', '-batch', '-'], stdin='\n'.join(
+        f'addr {verb} {address} dev {card}' + ' nodad' * (':' in address)
+        for card, addresses in (('outer', vips), ('inner', lips)) for address in addresses))
+
+
+def _configure(node, name):
+    """Give it the files of an example."""
+    for directory, file in (('ipvs-fullnat', 'rules'), ('keepalived', 'keepalived.conf')):
+        node.machine.write(f'/etc/{directory}/{file}', example(file, name))
+
+
+def _ask(c, vip, port=80):
+    """nginx knows its client."""
+    client = machines.CLIENT_V6 if ':' in vip else machines.CLIENT
+    answer = c.world('http', address=vip, source=client, port=port)
+    equal(answer['text'].split()[1:2], [client], f'client at {vip}:{port} ({answer["text"]})')
+
+
+def _ask_single(c, vips):
+    """HTTP, TLS, ssh and DNS."""
+    vip, = vips
+    _ask(c, vip)
+    c.connect(vip, 4, port=443)
+    c.world('open', vip=vip, vip_v6='', counts={'ssh': 2})
+    c.world('settle', seconds=0)
+    c.world('close')
+    equal(c.world('name_server', address=vip), 29, 'bytes of the answer to a question of 29')
+    _out_and_in(c, f'{vip}:80', lambda is_back: c.world('stop_server', name='rs1', is_back=is_back),
+                lambda: _ask(c, vip))
+
+
+def _ask_groups(c, _vips):
+    """All members, whose servers are checked once for all of them."""
+    def ask():
+        for vip, port in ((80, 80), (81, 80), (81, 8080), (82, 80), (83, 80)):
+            _ask(c, f'203.0.113.{vip}', port)
+    ask()
+    _out_and_in(c, '', lambda is_back: c.world('stop_server', name='rs1', is_back=is_back), ask)
+
+
+def _ask_marked(c, vips):
+    """Two ports of all VIPs are one service, where a client stays with its server."""
+    def ask():
+        for vip in vips:
+            _ask(c, vip)
+            c.connect(vip, 2, port=443)
+    ask()
+    lines = c.lb1.run('ipvsadm -Lnc').out.splitlines()
+    servers = {line.split()[5].rsplit(':', 1)[0] for line in lines if ' ESTABLISHED ' in line or
+               ' TIME_WAIT ' in line or ' FIN_WAIT ' in line}
+    equal(len(servers), 2, f'servers of one client by IPv4 and IPv6 ({servers})')
+    _out_and_in(c, '80', lambda is_back: c.world(
+        'firewall', name='rs1', rules='' if is_back else 'table inet f { chain i { type filter '
+        'hook input priority 0\ntcp dport 443 drop\n}\n}\n'), ask)
+
+
+def _out_and_in(c, service, turn, ask):
+    """rs1 fails its check and is out of the services whose names begin like this, which the
+    other server still answers; then it is well again."""
+    def weights():
+        return c.lb1.weights(service, ('10.0.0.11:', '[fd00::11]:'))
+
+    turn(is_back=False)
+    until(lambda: not any(weights()), 90, 'rs1 is out')
+    ask()
+    turn(is_back=True)
+    until(lambda: all(weights()), 90, 'rs1 is in again')
+
+
+UNABLE = {'no_declarations': (NO_RULES, 'declares no service', REPAIR_RULES),
+          'other_module': (OTHER_MODULE, 'cannot be loaded', REPAIR_MODULE)}
+
+
 @long
-def test_boot_without_declarations(c):
-    """The same with an empty file of rules."""
+@each(UNABLE)
+def test_boot_with(c, what):
+    """The same with an empty file of rules, and with another kernel's module."""
+    prepare, why, repair = UNABLE[what]
     c.settle(c.lb2)
     c.lb1.machine.power_off()
-    c.lb1.boot(NO_RULES)
-    c.lb1.machine.wait_ready()
-    until(lambda: c.lb1.state('ipvs-fullnat') == 'failed', 90, 'ipvs-fullnat.service has failed')
-    check('declares no service' in c.lb1.journal('ipvs-fullnat'), 'the journal does not say why')
-    _never_master(c)
-    _repair(c, 'cp /lab/rootfs/etc/ipvs-fullnat/rules /etc/ipvs-fullnat/rules')
+    _never_master(c, prepare, why)
+    _repair(c, repair)
 
 
 # 200 connections, every third one IPv6 where the kind has both
@@ -271,6 +380,7 @@ def test_failover(c, how):
     """200 connections of all kinds go on at the other node, and 2 000 new ones succeed there on
     their first SYN."""
     c.settle()
+    alarms = c.alarms()
     _open(c, KINDS)
     act = {'stopped': lambda: c.lb1.run('systemctl stop keepalived'),
            'power_off': c.lb1.machine.power_off,
@@ -288,12 +398,14 @@ def test_failover(c, how):
                 c.lb1.machine.set_link(card, True)
     equal(lost, {}, 'connections lost')
     equal(result['failed'], 0, f'new connections that failed ({result["error"]})')
+    c.no_alarm_since(alarms)
 
 
 @long
 def test_fail_back(c):
     """The connections go to the other node and back again, as those do that are made there."""
     c.settle()
+    alarms = c.alarms()
     _open(c, KINDS)
     try:
         lost = _over(c, 'to lb2', lambda: c.lb1.run('systemctl stop keepalived'), c.lb2)
@@ -307,6 +419,7 @@ def test_fail_back(c):
     finally:
         c.world('close')
     equal(lost, {}, 'connections lost on the way back')
+    c.no_alarm_since(alarms)
 
 
 @long

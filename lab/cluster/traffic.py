@@ -9,7 +9,7 @@ import statistics
 import struct
 import time
 
-PORT, UDP_PORT = 8000, 8053
+PORT, TLS_PORT, UDP_PORT, DNS_PORT = 8000, 443, 8053, 53
 CHUNK = 8192            # of bulk transfers
 BULK_PAUSE, TALK_PAUSE = 0.25, 0.5
 TCP_INFO_RETRANS = 100  # offset of tcpi_total_retrans in struct tcp_info
@@ -60,6 +60,13 @@ class UdpEcho(asyncio.DatagramProtocol):
         self.transport.sendto(f'{addr[0]} {addr[1]} '.encode() + data, addr)
 
 
+class NameServer(UdpEcho):
+    """Knows every name, but nothing of it: the question, as an answer without an error."""
+
+    def datagram_received(self, data, addr):
+        self.transport.sendto(data[:2] + b'\x84\x00' + data[4:], addr)
+
+
 class Traffic:
     """Servers on the real servers, flows from the client."""
 
@@ -89,10 +96,12 @@ class Traffic:
         """Listen on all real servers."""
         loop = asyncio.get_running_loop()
         for host in self.servers:
-            tcp = self.listener(host, socket.SOCK_STREAM, PORT)
-            await asyncio.start_server(self.handle, sock=tcp, backlog=1024)
-            await loop.create_datagram_endpoint(
-                UdpEcho, sock=self.listener(host, socket.SOCK_DGRAM, UDP_PORT))
+            for port in (PORT, TLS_PORT):
+                tcp = self.listener(host, socket.SOCK_STREAM, port)
+                await asyncio.start_server(self.handle, sock=tcp, backlog=1024)
+            for protocol, port in ((UdpEcho, UDP_PORT), (NameServer, DNS_PORT)):
+                await loop.create_datagram_endpoint(
+                    protocol, sock=self.listener(host, socket.SOCK_DGRAM, port))
 
     async def handle(self, reader, writer):
         """One client: its first line says what it wants."""
@@ -323,14 +332,14 @@ class Traffic:
 
     # New connections
 
-    async def connect(self, address, count, beside, timeout):
+    async def connect(self, address, count, beside, timeout, port=PORT):
         """New connections, one after the other in `beside` queues. Returns {'failed': how many,
         'again': how many of the others needed more than one SYN, 'error': the first one}."""
         result = {'failed': 0, 'again': 0, 'error': ''}
         numbers = iter(range(count))
 
         async def one():
-            sock = await self.connected(address)
+            sock = await self.connected(address, port)
             loop = asyncio.get_running_loop()
             with sock:
                 own = sock.getsockname()

@@ -13,13 +13,14 @@ one line, too: {"result": ...} or {"error": ...}. The orders are the methods of 
 import asyncio
 import json
 import os
+import socket
 import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
                                 'scenarios'))
 # pylint: disable=wrong-import-position
-from lib import Host, basics
+from lib import Host, address_port, basics
 import traffic
 
 SOCKET = '/run/world'
@@ -28,6 +29,8 @@ CLIENTS = ('198.51.100.1', '198.51.100.2')
 CLIENTS_V6 = ('2001:db8:c::1', '2001:db8:c::2')
 FROM_CLIENTS = 'src net 198.51.100.0/24 or src net 2001:db8:c::/64'
 SERVERS = {'rs1': ('10.0.0.11', 'fd00::11'), 'rs2': ('10.0.0.12', 'fd00::12')}
+# of 29 bytes: the address of example.com
+QUESTION = b'id\1\0\0\1\0\0\0\0\0\0\7example\3com\0\0\1\0\1'
 SSHD = '''
 ListenAddress {address}:22
 HostKey {key}
@@ -51,12 +54,10 @@ class World:
         self.nginx = [server.nginx() for server in self.servers]
         self.sshd()
         self.leaks = [server.capture(expression=FROM_CLIENTS) for server in self.servers]
-        self.captures = []
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
         self.traffic = traffic.Traffic(self.client, self.servers, self.key)
         self.in_loop(self.traffic.serve())
-        self.background = None
 
     def in_loop(self, coroutine):
         """Run it where the traffic is, and wait."""
@@ -80,8 +81,7 @@ class World:
             'link set lo up', 'link set outer up', 'link set inner up',
             'addr add 203.0.113.1/24 dev outer', 'addr add 2001:db8:f::1/64 dev outer nodad',
             'addr add 198.51.100.254/24 dev inner', 'addr add 2001:db8:c::254/64 dev inner nodad'])
-        self.router.sysctl('net.ipv4.ip_forward', 1)
-        self.router.sysctl('net.ipv6.conf.all.forwarding', 1)
+        self.router.forward()
         for server in self.servers:
             v4, v6 = SERVERS[server.name]
             basics.run(f'ip link add {server.name} type veth peer name eth0 netns {server.name}; '
@@ -108,10 +108,10 @@ class World:
 
     # Orders
 
-    def http(self, address, source=None, timeout=10):
+    def http(self, address, source=None, timeout=10, port=80):
         """GET / by curl: who the answering nginx says the client is, and who it is."""
-        host = f'[{address}]' if ':' in address else address
-        command = ['curl', '-sS', '-g', '--max-time', str(timeout), f'http://{host}/']
+        url = f'http://{address_port(address, port)}/'
+        command = ['curl', '-sS', '-g', '--max-time', str(timeout), url]
         if source:
             command[1:1] = ['--interface', source]
         done = self.client.run(command, check=False, timeout=timeout + 20)
@@ -122,15 +122,6 @@ class World:
         found = [str(packet) for capture in self.leaks for packet in capture.packets()]
         self.leaks = [server.capture(expression=FROM_CLIENTS) for server in self.servers]
         return found
-
-    def capture(self, expression):
-        """Begin to capture at the real servers."""
-        self.captures = [server.capture(expression=expression) for server in self.servers]
-
-    def captured(self):
-        """Sources and flags of what came since then."""
-        return [[packet.src, packet.flags] for capture in self.captures
-                for packet in capture.packets()]
 
     def stop_server(self, name, is_back=False):
         """A real server's nginx ends, or comes back."""
@@ -145,11 +136,6 @@ class World:
     def firewall(self, name, rules=''):
         """The nft rules of a real server."""
         self.servers[list(SERVERS).index(name)].nft('flush ruleset\n' + rules)
-
-    def sysctl(self, name, value):
-        """In all real servers."""
-        for server in self.servers:
-            server.sysctl(name, value)
 
     def toa(self):
         """The counters of toa, both servers together."""
@@ -176,18 +162,19 @@ class World:
         """All connections end."""
         self.in_loop(self.traffic.close())
 
-    def connect(self, address, count, beside=20, timeout=60):
+    def connect(self, address, count, beside=20, timeout=60, port=traffic.PORT):
         """New connections, `beside` at a time; see traffic.Traffic.connect()."""
-        return self.in_loop(self.traffic.connect(address, count, beside, timeout))
+        return self.in_loop(self.traffic.connect(address, count, beside, timeout, port))
 
-    def connect_begin(self, address, count, beside=20, timeout=60):
-        """The same, not waiting for its end."""
-        self.background = asyncio.run_coroutine_threadsafe(
-            self.traffic.connect(address, count, beside, timeout), self.loop)
-
-    def connect_end(self):
-        """What it has come to."""
-        return self.background.result()
+    def name_server(self, address, timeout=10):
+        """Ask the name server once; returns its answer's length."""
+        with self.client:
+            sock = socket.socket(traffic.family_of(address), socket.SOCK_DGRAM)
+        with sock:
+            sock.settimeout(timeout)
+            sock.connect((address, traffic.DNS_PORT))
+            sock.send(QUESTION)
+            return len(sock.recv(512))
 
     def probe_begin(self, vip, interval=0.05):
         """Ask by UDP all the time, to see how long nobody answers."""
