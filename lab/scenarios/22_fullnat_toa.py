@@ -8,6 +8,9 @@ Seen failing, each with a copy of the modules that was broken like this:
   toa trusts everybody: untrusted
   the MSS not lowered, segments of a GSO packet not made shorter: first_request, no_room
   the checksum not verified before a packet is cut: damaged
+  a SYN with the former connection's number taken for that one's: forged_on_next
+  any SYN-ACK passed on: forged_after_damaged_syn
+  an accepted connection's options left as they are: forged_on_live_wire
 """
 import os
 

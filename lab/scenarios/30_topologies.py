@@ -14,6 +14,7 @@ Seen failing:
     lip_shared_with_host
   the MTU of the way refused to the LB's own datagrams, which cannot learn it: client_on_lb_*;
     their fragments with the sender's identification: client_on_lb_v4
+  default entries also for services of marks: mark_beside_default_entry
 """
 import ipaddress
 import os

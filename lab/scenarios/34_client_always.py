@@ -11,6 +11,9 @@ Seen failing, each with a copy of the modules that was broken like this:
   the server not told of a half-open connection that expired: syn_after_expiry, whose second SYN
     got a challenge
   a FIN before the handshake's end left as TIME_WAIT: fin_before_handshake
+  a SYN with the former connection's number taken for that one's: reuse_in_each_state
+  a client's SYN-ACK passed on, with a toa that waits until the connection is established:
+    syn_ack_with_data
   a pending SYN in the window of the one before: two_syns_at_once, and by chance
     reuse_in_each_state
 """

@@ -6,6 +6,8 @@ Seen failing, each with the module as it was before:
 
   a flow of the former clock raised the marks of the new one: secret (one run of two)
   who goes on after the end was not answered: kill_v4, kill_v6 (the client was not reset)
+  a datagram behind the end began the conversation anew: kill_busy_udp
+  numbers taken from ACKs of a former connection: former_connection_at_server
 
 with a copy of the module that was broken like this:
 
