@@ -327,16 +327,11 @@ static void request_rewrite(struct fnat_pkt *pkt, struct tcphdr *th, unsigned in
 }
 
 /*
- * May requests still carry a TOA? From the client's last ACK of the handshake until the RS has
- * proved that it accepted the connection: any of them may be the one that makes the socket
- * (lost ACK, TCP_DEFER_ACCEPT, SYN cookies). And again while a SYN is pending.
+ * On each packet from the client's last ACK of the handshake until the RS has
+ * proved that it accepted the connection: any of them may be the one that
+ * makes the socket (lost ACK, TCP_DEFER_ACCEPT, SYN cookies). On a SYN only
+ * with data, which makes the socket at once (TFO).
  */
-bool fnat_tcp_toa_is_due(const struct fnat_flow *f)
-{
-	return !READ_ONCE(f->tcp.accepted) || READ_ONCE(f->tcp.has_pending);
-}
-
-/* A SYN has one only with data, which makes the socket at once (TFO). */
 static bool toa_wanted(const struct fnat_flow *f, const struct tcphdr *th, bool payload)
 {
 	if (!f->tcp.toa_kind || th->rst)
@@ -371,7 +366,7 @@ int fnat_tcp_request(struct fnat_pkt *pkt)
 	if (!hdr_len)
 		return FNAT_DROP(drop_malformed);
 	/* also a SYN on an accepted connection, which may begin it anew */
-	compose = h->syn || fnat_tcp_toa_is_due(f);
+	compose = h->syn || !READ_ONCE(f->tcp.accepted);
 	err = fnat_prepare(pkt, hdr_len, compose ? FNAT_TOA_GROW_MAX : 0);
 	if (err)
 		return err;
