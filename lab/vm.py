@@ -247,7 +247,9 @@ class Vm:
         if self.with_console:
             append.append('lab.shell')
         if self.systemd:
-            append += ['lab.systemd', 'systemd.getty_auto=no', 'systemd.show_status=no']
+            # from 6.4 on udev would rename a card that is up already
+            append += ['lab.systemd', 'systemd.getty_auto=no', 'systemd.show_status=no',
+                       'net.ifnames=0']
         if self.disk:
             append.append('lab.disk')
         if self.plugin:
