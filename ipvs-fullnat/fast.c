@@ -28,6 +28,7 @@
 #include "rewrite.h"
 #include "route.h"
 #include "seam.h"
+#include "tcp.h"
 
 /* Less than half of the least timeout that can be set anywhere, which is a second. */
 #define FNAT_FAST_TERM	(2 * HZ / 5)
@@ -137,15 +138,14 @@ static bool skb_is_plain(struct sk_buff *skb)
 /* Neither side begins, ends or begins anew, and the RS has the client's address. */
 static bool tcp_is_plain(const struct fnat_pkt *pkt)
 {
-	const struct fnat_tcp *tcp = &pkt->flow->tcp;
 	struct tcphdr buf;
 	const struct tcphdr *th = skb_header_pointer(pkt->skb, pkt->thoff, sizeof(buf), &buf);
 
 	if (!th || (tcp_flag_word(th) & (TCP_FLAG_ACK | TCP_FLAG_SYN | TCP_FLAG_FIN |
 					 TCP_FLAG_RST)) != TCP_FLAG_ACK)
 		return false;
-	return READ_ONCE(tcp->accepted) && !READ_ONCE(tcp->has_pending) &&
-	       !READ_ONCE(tcp->rs_closed) && fnat_seam_state_is_steady(pkt->flow->cp);
+	return !fnat_tcp_toa_is_due(pkt->flow) && !READ_ONCE(pkt->flow->tcp.has_pending) &&
+	       fnat_seam_state_is_steady(pkt->flow->cp);
 }
 
 /* Is it established, and would ip_vs just let the packet pass? */

@@ -3,8 +3,8 @@
  * The first question to each packet that this host receives: can its destination be one of
  * ours? Some bits for each VIP:port and each local address that a namespace has had. They
  * are never taken back: what is gone only costs a look into the tables. The gate is asked
- * first, and is all that most packets of others meet: it has the addresses, like "addrs", or
- * all bits, once any address may be a VIP. "laddrs" has local addresses only.
+ * first, and is all that most packets of others meet: it has the addresses, like "addrs", but
+ * all bits once any address may be a VIP. "laddrs" has local addresses only.
  */
 #ifndef FNAT_FILTER_H
 #define FNAT_FILTER_H
@@ -27,7 +27,6 @@ struct fnat_filter {
 	unsigned long addrs[BITS_TO_LONGS(1 << FNAT_FILTER_BITS)];
 	unsigned long laddrs[BITS_TO_LONGS(1 << FNAT_FILTER_BITS)];
 	unsigned long seen[BITS_TO_LONGS(1 << FNAT_FILTER_BITS)];
-	bool is_open;	/* the gate; set once */
 };
 
 static __always_inline u32 fnat_filter_bit(u8 af, const void *addr, __be16 port)
@@ -66,7 +65,6 @@ static inline void fnat_filter_add_laddr(struct fnat_filter *filter, u8 af,
 /* A packet may be ours whatever its destination. The caller holds fnat_net.lock. */
 static inline void fnat_filter_open(struct fnat_filter *filter)
 {
-	WRITE_ONCE(filter->is_open, true);
 	bitmap_fill(filter->gate, 1 << FNAT_FILTER_BITS);
 }
 
@@ -86,15 +84,11 @@ static __always_inline bool fnat_filter_gate(const struct fnat_filter *filter, u
 	return test_bit(fnat_filter_daddr_bit(af, skb), filter->gate);
 }
 
-/*
- * The same of what has passed the gate, but for services of any address. data_race: set once,
- * before the gate is open; a volatile read costs an instruction more.
- */
+/* The same, but for services of any address. */
 static __always_inline bool fnat_filter_addr(const struct fnat_filter *filter, u8 af,
 					     const struct sk_buff *skb)
 {
-	return likely(!data_race(filter->is_open)) ||
-	       test_bit(fnat_filter_daddr_bit(af, skb), filter->addrs);
+	return test_bit(fnat_filter_daddr_bit(af, skb), filter->addrs);
 }
 
 /* False: it is certainly not addressed to a local address. */

@@ -77,7 +77,7 @@ struct fnat_tcp {
 	u8 has_rs_isn;		/* lock; the RS has answered the current SYN */
 	u8 has_tsval;
 	u8 opened;		/* lock; the client has acknowledged rs_isn */
-	u8 accepted;		/* lock; the RS has proved it: no more TOA */
+	u8 accepted;		/* lock; the RS has proved it; FNAT_TCP_ACCEPTED* */
 	u8 rs_closed;		/* lock; the RS has sent its FIN */
 	u8 toa_sent;		/* lock; at least one packet carried the TOA */
 	u8 rs_window_scale;	/* of the RS's SYN-ACK, RFC 7323; 0..14 */
@@ -90,6 +90,10 @@ struct fnat_tcp {
 /* There is a pending SYN / one with timestamps. */
 #define FNAT_PENDING_SYN	1
 #define FNAT_PENDING_SYN_TS	2
+
+/* The RS has a socket / had one: after a FIN of it, an RST, or its SYN-ACK for another SYN. */
+#define FNAT_TCP_ACCEPTED	1
+#define FNAT_TCP_ACCEPTED_ONCE	2
 
 /*
  * What a flow that a record of another node has made does not know before its

@@ -284,7 +284,7 @@ static __always_inline bool is_for_ip_vs(const struct fnat_net *fn, const struct
 	if (protocol != IPPROTO_TCP)
 		return protocol == IPPROTO_UDP;
 	th = plain_tcp_header(skb, pf);
-	return th && !th->rst && !(th->syn && th->ack) && !fnat_seam_is_sloppy(fn);
+	return th && fnat_tcp_is_usual(th) && !fnat_seam_is_sloppy(fn);
 }
 
 /*

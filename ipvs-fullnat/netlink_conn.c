@@ -304,7 +304,7 @@ static int end_one_conn(struct fnat_flow *f, void *arg)
 		end_with_resets(e->fn, f);
 	} else {	/* silently: the port is free at once */
 		if (f->protocol == IPPROTO_UDP)
-			fnat_flow_end(f);	/* the next datagram shall find another server */
+			fnat_flow_end(f);	/* no datagram begins it anew at this server */
 		fnat_port_take_away(f);
 		fnat_seam_expire_now(f->cp);
 	}

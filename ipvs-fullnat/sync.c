@@ -183,6 +183,14 @@ static int record_check(const struct fnat_flow *f, const struct fnat_record *rec
 	return 0;
 }
 
+/* What the other node's word is worth to us: FNAT_TCP_ACCEPTED*, 0 */
+static u8 record_accepted(u8 flags)
+{
+	if (!(flags & FNAT_RECORD_ACCEPTED))
+		return 0;
+	return flags & FNAT_RECORD_RS_CLOSED ? FNAT_TCP_ACCEPTED_ONCE : FNAT_TCP_ACCEPTED;
+}
+
 static void flow_resume_tcp(struct fnat_flow *f, const struct fnat_record *rec)
 {
 	u8 flags = record_flags(rec);
@@ -194,7 +202,7 @@ static void flow_resume_tcp(struct fnat_flow *f, const struct fnat_record *rec)
 	tcp->rs_window_scale = rec->word[2] >> 8 & 0xf;
 	tcp->opened = true;
 	tcp->has_rs_isn = true;
-	tcp->accepted = !!(flags & FNAT_RECORD_ACCEPTED);
+	tcp->accepted = record_accepted(flags);
 	tcp->rs_closed = !!(flags & FNAT_RECORD_RS_CLOSED);
 	tcp->has_tsval = !!(flags & FNAT_RECORD_TIMESTAMPS);
 	/* whoever has made it has counted it */
@@ -307,8 +315,8 @@ static void flow_merge(struct fnat_flow *f, const struct fnat_record *rec)
 			WRITE_ONCE(f->udp.stream, true);
 		return;
 	}
-	if (flags & FNAT_RECORD_ACCEPTED)
-		WRITE_ONCE(tcp->accepted, true);
+	if (record_accepted(flags) > tcp->accepted)
+		WRITE_ONCE(tcp->accepted, record_accepted(flags));
 	if (flags & FNAT_RECORD_RS_CLOSED && !tcp->rs_closed) {
 		WRITE_ONCE(tcp->rs_fin, READ_ONCE(tcp->client_ack));
 		WRITE_ONCE(tcp->rs_closed, true);

@@ -96,7 +96,8 @@ bool fnat_tcp_flow_syn(const struct fnat_pkt *pkt, struct fnat_flow *f)
 	const struct tcphdr *th = tcp_header(pkt, (struct tcphdr *)buf);
 	unsigned int hdr_len = th ? tcp_header_len(pkt, th) : 0;
 
-	if (!hdr_len || !th->syn || th->ack)
+	/* no host has port 0, and no RS would believe it */
+	if (!hdr_len || !th->syn || th->ack || !f->cport)
 		return false;
 	f->tcp.client_isn = ntohl(th->seq);
 	th = skb_header_pointer(pkt->skb, pkt->thoff, hdr_len, buf);
@@ -200,16 +201,31 @@ static void request_resumes(struct fnat_flow *f, u32 ack)
 	spin_unlock_bh(&f->lock);
 }
 
-/* The client has received more than before, so the RS has sent it: that is proof, too, where
+/*
+ * The client has received more than before, so the RS has sent it: that is proof, too, where
  * replies go through another node.
  */
 static void request_accepts(struct fnat_flow *f)
 {
 	spin_lock_bh(&f->lock);
 	if (f->tcp.unknown & FNAT_TCP_NO_RS_ISN) {
-		WRITE_ONCE(f->tcp.accepted, true);
+		WRITE_ONCE(f->tcp.accepted, FNAT_TCP_ACCEPTED);
 		fnat_sync_publish(f);
 	}
+	spin_unlock_bh(&f->lock);
+}
+
+/* The RS may have closed its socket. Under the flow's lock. */
+static void accepted_once(struct fnat_tcp *tcp)
+{
+	if (tcp->accepted)
+		WRITE_ONCE(tcp->accepted, FNAT_TCP_ACCEPTED_ONCE);
+}
+
+static void rs_may_be_gone(struct fnat_flow *f)
+{
+	spin_lock_bh(&f->lock);
+	accepted_once(&f->tcp);
 	spin_unlock_bh(&f->lock);
 }
 
@@ -218,6 +234,8 @@ static void request_advances(struct fnat_flow *f, const struct tcphdr *th)
 {
 	u32 ack = ntohl(th->ack_seq);
 
+	if (unlikely(th->rst))
+		rs_may_be_gone(f);
 	if (!th->ack || th->syn || th->rst)
 		return;
 	if (unlikely(!READ_ONCE(f->tcp.opened))) {
@@ -250,12 +268,10 @@ static bool rst_is_credible(const struct fnat_tcp *tcp, u32 seq)
  * go to another one, the next SYN begins it anew. The RS ignores one that is outside of its
  * window, so whoever can guess the client's port would need no number (RFC 5961).
  *
- * For a SYN ip_vs lets go of a connection that is closed, and then makes no new one
- * if there is an RST in it as well: the local stack would get it.
- *
- * No client has a reason to send a SYN-ACK. One with data makes an RS accept a connection by
- * a packet that it drops afterwards: a toa.ko that waits for the connection to be established
- * would not see the TOA in it, and name the LIP.
+ * Other flags than these no host sends. An RS ignores a packet without any of them, or with
+ * RST and SYN, but for ip_vs the connection is closed. Of a SYN-ACK with data it makes a
+ * socket, and then drops it: a toa.ko that waits for the connection to be established would
+ * not see the TOA in it, and name the LIP.
  *
  * Return: 0 or FNAT_DROP().
  */
@@ -264,12 +280,10 @@ int fnat_tcp_admit(const struct fnat_flow *f, const struct sk_buff *skb, unsigne
 	struct tcphdr buf;
 	const struct tcphdr *th = skb_header_pointer(skb, thoff, sizeof(buf), &buf);
 
-	if (likely(!th || (!th->rst && !(th->syn && th->ack))))
+	if (likely(!th || fnat_tcp_is_usual(th)))
 		return 0;
-	if (!th->rst)
+	if (!th->rst || th->syn)
 		return FNAT_DROP(drop_malformed);
-	if (th->syn)
-		return fnat_seam_is_closed(f->cp) ? FNAT_DROP(drop_malformed) : 0;
 	return rst_is_credible(&f->tcp, ntohl(th->seq)) ? 0 : FNAT_DROP(drop_false_rst);
 }
 
@@ -321,17 +335,23 @@ static void request_rewrite(struct fnat_pkt *pkt, struct tcphdr *th, unsigned in
 	th->seq = htonl(ntohl(th->seq) + off.seq);
 	if (off.ts)
 		fnat_tcp_options_add_tsval(opts, opts_len, off.ts);
-	if (!compose && fnat_tcp_options_neutralise_toa(opts, opts_len))
+	if (fnat_tcp_options_neutralise(opts, opts_len, !compose))
 		fnat_stat_inc(pkt->fn, toa_forged);
 	fnat_csum_end(pkt, hdr_len, &csum);
 }
 
 /*
- * On each packet from the client's last ACK of the handshake until the RS has
- * proved that it accepted the connection: any of them may be the one that
- * makes the socket (lost ACK, TCP_DEFER_ACCEPT, SYN cookies). On a SYN only
- * with data, which makes the socket at once (TFO).
+ * May a request make a socket at the RS? From the client's last ACK of the handshake until
+ * the RS has proved that it accepted the connection any of them may (lost ACK,
+ * TCP_DEFER_ACCEPT, SYN cookies). And again when the RS may have that socket no longer: then
+ * the same ACK may make another one, by a SYN that we know nothing of, or by its SYN cookie.
  */
+bool fnat_tcp_toa_is_due(const struct fnat_flow *f)
+{
+	return READ_ONCE(f->tcp.accepted) != FNAT_TCP_ACCEPTED;
+}
+
+/* A SYN has one only with data, which makes the socket at once (TFO). */
 static bool toa_wanted(const struct fnat_flow *f, const struct tcphdr *th, bool payload)
 {
 	if (!f->tcp.toa_kind || th->rst)
@@ -366,7 +386,7 @@ int fnat_tcp_request(struct fnat_pkt *pkt)
 	if (!hdr_len)
 		return FNAT_DROP(drop_malformed);
 	/* also a SYN on an accepted connection, which may begin it anew */
-	compose = h->syn || !READ_ONCE(f->tcp.accepted);
+	compose = h->syn || fnat_tcp_toa_is_due(f);
 	err = fnat_prepare(pkt, hdr_len, compose ? FNAT_TOA_GROW_MAX : 0);
 	if (err)
 		return err;
@@ -400,7 +420,7 @@ static void commit_pending(struct fnat_pkt *pkt, u32 rs_isn)
 	tcp->rs_isn = rs_isn;
 	tcp->has_rs_isn = true;
 	WRITE_ONCE(tcp->opened, false);
-	WRITE_ONCE(tcp->accepted, false);
+	WRITE_ONCE(tcp->accepted, 0);
 	WRITE_ONCE(tcp->rs_closed, false);
 	WRITE_ONCE(tcp->toa_sent, false);
 	WRITE_ONCE(tcp->unknown, 0);
@@ -415,26 +435,29 @@ static bool acks_syn(u32 ack, u32 isn, const struct fnat_tcp_offsets *off)
 }
 
 /*
- * False: it answers a SYN of which nothing is known any more, on a connection. The client must
- * not complete that: its ACK would be one of the former connection, without TOA.
+ * False: it answers a SYN of which nothing is known any more, on a connection. So the RS has
+ * another socket, and its number is not for the client.
  */
 static bool reply_synack(struct fnat_pkt *pkt, const struct tcphdr *th)
 {
 	struct fnat_tcp *tcp = &pkt->flow->tcp;
-	u32 ack = ntohl(th->ack_seq);
+	u32 ack = ntohl(th->ack_seq), seq = ntohl(th->seq);
+	bool is_ours = acks_syn(ack, tcp->client_isn, &tcp->off), is_known;
 
 	if (tcp->has_pending && acks_syn(ack, tcp->pending_isn, &tcp->pending_off)) {
-		commit_pending(pkt, ntohl(th->seq));
+		commit_pending(pkt, seq);
 		return true;
 	}
-	if (tcp->opened)
-		return !tcp->accepted && acks_syn(ack, tcp->client_isn, &tcp->off);
-	if (acks_syn(ack, tcp->client_isn, &tcp->off)) {
+	/* with TCP Fast Open the RS may have spoken before, and send it again nevertheless */
+	is_known = tcp->accepted ? is_ours && seq == tcp->rs_isn : is_ours || !tcp->opened;
+	if (!is_known) {
+		accepted_once(tcp);
+	} else if (is_ours) {
 		/* sent again it is the same, or another one with SYN cookies */
-		tcp->rs_isn = ntohl(th->seq);
+		tcp->rs_isn = seq;
 		tcp->has_rs_isn = true;
 	}
-	return true;
+	return is_known;
 }
 
 /*
@@ -455,7 +478,7 @@ static void reply_accepts(struct fnat_pkt *pkt, const struct tcphdr *th, bool pa
 	if (!payload && !th->fin &&
 	    !(th->ack && seq_within(ntohl(th->ack_seq), rs_view_isn + 2, FNAT_MAX_WINDOW)))
 		return;
-	WRITE_ONCE(tcp->accepted, true);
+	WRITE_ONCE(tcp->accepted, FNAT_TCP_ACCEPTED);
 	fnat_sync_publish(pkt->flow);
 	if (tcp->toa_kind && !tcp->toa_sent)
 		fnat_stat_inc(pkt->fn, conns_without_toa);
@@ -486,12 +509,14 @@ static bool reply_offsets(struct fnat_pkt *pkt, const struct tcphdr *th, unsigne
 	bool stale;
 
 	if (likely(READ_ONCE(tcp->accepted) && !READ_ONCE(tcp->has_pending) &&
-		   !(tcp_flag_word(th) & (TCP_FLAG_SYN | TCP_FLAG_FIN)))) {
+		   !(tcp_flag_word(th) & (TCP_FLAG_SYN | TCP_FLAG_FIN | TCP_FLAG_RST)))) {
 		*off = tcp->off;
 		return true;
 	}
 	spin_lock_bh(&pkt->flow->lock);
 	stale = !tcp->has_rs_isn && payload && !th->syn;
+	if (th->rst)
+		accepted_once(tcp);
 	if (th->syn && th->ack)
 		stale = !reply_synack(pkt, th);
 	else if (!tcp->accepted)
@@ -501,6 +526,7 @@ static bool reply_offsets(struct fnat_pkt *pkt, const struct tcphdr *th, unsigne
 	if (th->fin && tcp->accepted) {
 		WRITE_ONCE(tcp->rs_fin, ntohl(th->seq) + payload + 1);
 		WRITE_ONCE(tcp->rs_closed, true);
+		accepted_once(tcp);
 		fnat_sync_publish(pkt->flow);
 	}
 	*off = tcp->off;

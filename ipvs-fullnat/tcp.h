@@ -3,9 +3,9 @@
 #ifndef FNAT_TCP_H
 #define FNAT_TCP_H
 
-#include "xmit.h"
+#include <linux/tcp.h>
 
-struct tcphdr;
+#include "xmit.h"
 
 /* tcp.c; what returns int returns 0 or FNAT_DROP(). */
 bool fnat_tcp_is_syn(const struct fnat_pkt *pkt);
@@ -14,8 +14,17 @@ bool fnat_tcp_awaits_last_ack(const struct fnat_flow *f);
 bool fnat_tcp_flow_syn(const struct fnat_pkt *pkt, struct fnat_flow *f);
 void fnat_tcp_flow_offsets(struct fnat_flow *f);
 int fnat_tcp_admit(const struct fnat_flow *f, const struct sk_buff *skb, unsigned int thoff);
+bool fnat_tcp_toa_is_due(const struct fnat_flow *f);
 int fnat_tcp_request(struct fnat_pkt *pkt);
 int fnat_tcp_reply(struct fnat_pkt *pkt);
+
+/* Of what a host sends, what ip_vs does not misunderstand: see fnat_tcp_admit(). */
+static inline bool fnat_tcp_is_usual(const struct tcphdr *th)
+{
+	__be32 flags = tcp_flag_word(th) & (TCP_FLAG_SYN | TCP_FLAG_RST | TCP_FLAG_ACK);
+
+	return flags == TCP_FLAG_ACK || flags == TCP_FLAG_SYN;
+}
 
 /* toa_insert.c */
 unsigned int fnat_toa_len(const struct fnat_flow *f);
@@ -36,7 +45,7 @@ void fnat_tcp_options_add_tsval(u8 *opts, unsigned int len, u32 delta);
 void fnat_tcp_options_sub_reply(u8 *opts, unsigned int len, const struct fnat_tcp_offsets *off,
 				bool ack);
 void fnat_tcp_options_neutralise_syn(u8 *opts, unsigned int len, bool strip_timestamps);
-bool fnat_tcp_options_neutralise_toa(u8 *opts, unsigned int len);
+bool fnat_tcp_options_neutralise(u8 *opts, unsigned int len, bool toa);
 u8 fnat_tcp_options_window_scale(const u8 *opts, unsigned int len);
 bool fnat_tcp_options_lower_mss(u8 *opts, unsigned int len, unsigned int by,
 				unsigned int floor);

@@ -129,10 +129,12 @@ void fnat_tcp_options_neutralise_syn(u8 *opts, unsigned int len, bool strip_time
 }
 
 /*
- * What toa_compose_options() leaves out, and what another parser might see behind the end of
- * the options or one with a bad length. True if there was a TOA.
+ * Makes NOPs of MPTCP, which has no place in a request: with SYN cookies an RS would take it
+ * from the last ACK of a handshake. And, where toa_compose_options() does not, of every TOA,
+ * and of what another parser might see behind the end of the options or one with a bad length.
+ * True if there was a TOA.
  */
-bool fnat_tcp_options_neutralise_toa(u8 *opts, unsigned int len)
+bool fnat_tcp_options_neutralise(u8 *opts, unsigned int len, bool toa)
 {
 	bool found = false;
 	struct toa_walk w;
@@ -140,13 +142,15 @@ bool fnat_tcp_options_neutralise_toa(u8 *opts, unsigned int len)
 
 	toa_walk_init(&w, opts, len);
 	while (toa_walk_next(&w, &o)) {
-		if (!toa_is_kind(o.kind))
+		if (o.kind != TCPOPT_MPTCP && !(toa && toa_is_kind(o.kind)))
 			continue;
 		memset((u8 *)o.p, TCPOPT_NOP, o.len);
-		found = true;
+		found |= o.kind != TCPOPT_MPTCP;
 	}
-	found |= w.malformed && toa_is_kind(*w.p);
-	memset((u8 *)w.p, TCPOPT_NOP, w.left);
+	if (toa) {
+		found |= w.malformed && toa_is_kind(*w.p);
+		memset((u8 *)w.p, TCPOPT_NOP, w.left);
+	}
 	return found;
 }
 

@@ -29,7 +29,7 @@ unsigned int fnat_toa_len(const struct fnat_flow *f)
 /* May requests of the flow still carry one? */
 bool fnat_toa_is_due(const struct fnat_flow *f)
 {
-	return f->protocol == IPPROTO_TCP && !READ_ONCE(f->tcp.accepted);
+	return f->protocol == IPPROTO_TCP && fnat_tcp_toa_is_due(f);
 }
 
 static unsigned int toa_encode_flow(const struct fnat_flow *f, u8 *toa)

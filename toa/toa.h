@@ -23,7 +23,7 @@ enum toa_stat {
 	TOA_STAT_UNTRUSTED,	/* with TOA, but from a stranger or at a port that is not listed */
 	TOA_STAT_MALFORMED,	/* option of a TOA kind with a length in no table */
 	TOA_STAT_BAD_CLIENT,	/* address that no client can have */
-	TOA_STAT_TABLE_FULL,	/* max_entries reached */
+	TOA_STAT_TABLE_FULL,	/* max_entries, or a namespace's share of it */
 	TOA_STAT_NO_MEMORY,
 	TOA_STAT_ANSWERED,	/* accept(), getpeername() and the like that got the client */
 	TOA_STAT_MAX

@@ -32,7 +32,7 @@
  * is established: it may drop the very packet that made it (a SYN-ACK with data), and
  * accept() returns it all the same. What MPTCP has thrown away comes by closed.
  *
- * Softirqs are off, here and in the next one.
+ * Softirqs are off, here, and in the next one where it stores.
  */
 static void notrace toa_on_child(unsigned long ip, unsigned long parent_ip,
 				 struct ftrace_ops *ops, struct ftrace_regs *fregs)

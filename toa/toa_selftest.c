@@ -162,13 +162,13 @@ static bool toa_selftest_is_client(int family, const struct sockaddr_storage *na
 }
 
 /* The connection of our client: others may find the listener, too. */
-static int toa_selftest_accept(struct socket *listener, __be16 cport, struct socket **conn)
+static int toa_selftest_accept(struct socket *listener, struct socket **conn)
 {
 	int i, err;
 
 	for (i = 0; i < TOA_SELFTEST_STRANGERS; i++) {
 		err = kernel_accept(listener, conn, 0);
-		if (err || inet_sk((*conn)->sk)->inet_dport == cport)
+		if (err || toa_selftest_owns((*conn)->sk))
 			return err;
 		sock_release(*conn);
 	}
@@ -176,10 +176,10 @@ static int toa_selftest_accept(struct socket *listener, __be16 cport, struct soc
 }
 
 /* Returns 0, -EBADMSG for a wrong name, or why the connection could not be made. */
-static int toa_selftest_connect(int family, struct socket *listener, __be16 lport,
-				struct socket *client, __be16 cport)
+static int toa_selftest_connect(int family, struct socket *listener, struct socket *client,
+				__be16 port)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = lport };
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = port };
 	struct sockaddr_storage name;
 	struct socket *conn;
 	int err;
@@ -188,7 +188,7 @@ static int toa_selftest_connect(int family, struct socket *listener, __be16 lpor
 	err = kernel_connect(client, (TOA_SOCKADDR *)&to, sizeof(to), 0);
 	if (err)
 		return err;
-	err = toa_selftest_accept(listener, cport, &conn);
+	err = toa_selftest_accept(listener, &conn);
 	if (err)
 		return err;
 	err = kernel_getpeername(conn, (struct sockaddr *)&name);
@@ -221,7 +221,7 @@ static int toa_selftest_family(int family)
 	WRITE_ONCE(toa_selftest_ports, toa_selftest_pack(cport, lport));
 	err = nf_register_net_hook(&init_net, &toa_selftest_hook);
 	if (!err) {
-		err = toa_selftest_connect(family, listener, lport, client, cport);
+		err = toa_selftest_connect(family, listener, client, lport);
 		nf_unregister_net_hook(&init_net, &toa_selftest_hook);
 	}
 	WRITE_ONCE(toa_selftest_ports, 0);

@@ -44,13 +44,14 @@ static unsigned int toa_max_entries = 1 << 20;
 module_param_named(max_entries, toa_max_entries, uint, 0644);
 MODULE_PARM_DESC(max_entries, "connections to remember at most (default 1048576)");
 
-/* Another namespace than the initial one may have this part of them. */
+/* Another namespace than the initial one may have a quarter of them, all others 7/8. */
 #define TOA_NET_SHARE 4
 
 static struct kmem_cache *toa_cache;
 static struct toa_bucket *toa_buckets;
 static unsigned int toa_bucket_bits;
 static atomic_t toa_entries = ATOMIC_INIT(0);
+static atomic_t toa_entries_of_others = ATOMIC_INIT(0);	/* of namespaces but the initial one */
 
 static struct toa_bucket *toa_bucket_of(const struct sock *sk)
 {
@@ -68,29 +69,41 @@ static struct toa_entry *toa_bucket_find(struct toa_bucket *b, const struct sock
 	return NULL;
 }
 
+static bool toa_take(atomic_t *entries, unsigned int max)
+{
+	if (atomic_inc_return(entries) <= max)
+		return true;
+	atomic_dec(entries);
+	return false;
+}
+
 /*
- * Who is root in a namespace of his own can make connections that have any name there:
- * he shall not fill the table for the others.
+ * Who is root in namespaces of his own can make connections that have any name there: he shall
+ * not fill the table for the host, nor with one of them for the other namespaces.
  */
 static bool toa_table_take(struct net *net)
 {
-	unsigned int max = toa_table_max();
+	unsigned int max = toa_table_max(), share = DIV_ROUND_UP(max, TOA_NET_SHARE);
 
-	if (atomic_inc_return(&toa_entries) > max)
-		goto full;
-	if (net_eq(net, &init_net) ||
-	    atomic_inc_return(&toa_net(net)->entries) <= DIV_ROUND_UP(max, TOA_NET_SHARE))
+	if (!toa_take(&toa_entries, max))
+		return false;
+	if (net_eq(net, &init_net))
 		return true;
-	atomic_dec(&toa_net(net)->entries);
-full:
+	if (toa_take(&toa_entries_of_others, max - share / 2)) {
+		if (toa_take(&toa_net(net)->entries, share))
+			return true;
+		atomic_dec(&toa_entries_of_others);
+	}
 	atomic_dec(&toa_entries);
 	return false;
 }
 
 static void toa_table_give_back(struct net *net)
 {
-	if (!net_eq(net, &init_net))
+	if (!net_eq(net, &init_net)) {
 		atomic_dec(&toa_net(net)->entries);
+		atomic_dec(&toa_entries_of_others);
+	}
 	atomic_dec(&toa_entries);
 }
 

@@ -175,7 +175,8 @@ def test_forged_on_next(t, family):
 
 def test_forged_after_damaged_syn(t, family):
     """The next connection, whose SYN is followed by another one that the server drops as damaged:
-    of the first one the LB knows no more. Its answer does not come to the client."""
+    of the first one the LB knows no more. Its answer does not come to the client, nor can that
+    make the server challenge it, which would tell the same numbers."""
     host = family.raw(t)
     server = t.rs1.peer_server(8000, family=family.af)
     old = former_connection(t, family, host)
@@ -185,7 +186,34 @@ def test_forged_after_damaged_syn(t, family):
     damaged.send('S', MSS, seq=damaged.isn, damage=1)
     until(lambda: observe.drops(t.lb), what='the answer is dropped')
     equal(observe.drops(t.lb), {'drop_stale_reply': 1}, 'drops')
+    new.send('P', seq=new.isn + (1 << 30))
+    until(lambda: 'drop_malformed' in observe.drops(t.lb), what='it is dropped')
     equal(server.clients, [old.own], 'clients')
+
+
+def test_cookie_again(t, family):
+    """After the end of a connection its client sends the handshake's last ACK again: a server
+    that uses SYN cookies takes it, and knows who it is."""
+    t.rs1.sysctl('net.ipv4.tcp_syncookies', 2)
+    family.fullnat(t, servers=(family.rs1,))
+    server, host = t.rs1.peer_server(8000, family=family.af), family.raw(t)
+    peers = []
+    for ends_by_reset in (False, True):
+        peer = RawTcp(host, family.vip, 8000).connect()
+        peers.append(peer)
+        peer.read(len(greeting(peer.own)))
+        if ends_by_reset:
+            peer.reset()
+        else:
+            peer.send('FA')
+            peer.ack = peer.expect(lambda p: 'F' in p.flags, what='the server\'s FIN').seq + 1
+            peer.send('A')
+        until(lambda n=peer.sport: observe.ipvs_state(t.lb, n) in ('CLOSE', 'TIME_WAIT'),
+              what='ip_vs says that it has ended')
+        peer.seq, peer.ack = peer.isn + 1, peer.peer_isn + 1
+        peer.send('PA', toa(family.kinds[0], family.forged, 6666), b'x')
+        equal(peer.read(len(greeting(peer.own))), greeting(peer.own), 'greeting')
+    equal(server.clients, [peer.own for peer in peers for _ in range(2)], 'clients')
 
 
 def test_forged_on_live_wire(t, family):

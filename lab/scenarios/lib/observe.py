@@ -2,6 +2,7 @@
 """What kernels, wires and servers tell about FULLNAT, in the words of the
 scenarios."""
 import re
+import time
 
 import pcap
 
@@ -113,10 +114,20 @@ def drops(lb):
             if name.startswith('drop_') and value}
 
 
+def settled(read):
+    """What read() returns once that does not change any more: the last packets of a connection
+    that is over may still be under way."""
+    before, now = None, read()
+    while now != before:
+        time.sleep(0.2)
+        before, now = now, read()
+    return now
+
+
 def check_counters(t, wanted, captures, wanted_drops=None):
     """The LB's counters, the servers' captures and toa's counters tell of the same
     connections, `wanted` of them, each with its TOA."""
-    lb = t.lb.fullnat_stats()
+    lb = settled(t.lb.fullnat_stats)
     toas = [server.toa_stats() for server in t.servers]
     packets = [capture.packets() for capture in captures]
     # a local port may be used towards several ports of a server at once
