@@ -77,28 +77,25 @@ static __always_inline u32 fnat_filter_daddr_bit(u8 af, const struct sk_buff *sk
 	return fnat_filter_bit(af, skb->data + off, FNAT_FILTER_SOME);
 }
 
-/* False: a received packet is certainly not ours, nor an ICMP error about one of ours. */
-static __always_inline bool fnat_filter_gate(const struct fnat_filter *filter, u8 af,
-					     const struct sk_buff *skb)
+/* These take that bit. False: the packet is certainly not ours, nor an ICMP error about one. */
+static __always_inline bool fnat_filter_gate(const struct fnat_filter *filter, u32 bit)
 {
-	return test_bit(fnat_filter_daddr_bit(af, skb), filter->gate);
+	return test_bit(bit, filter->gate);
 }
 
 /* The same, but for services of any address. */
-static __always_inline bool fnat_filter_addr(const struct fnat_filter *filter, u8 af,
-					     const struct sk_buff *skb)
+static __always_inline bool fnat_filter_addr(const struct fnat_filter *filter, u32 bit)
 {
-	return test_bit(fnat_filter_daddr_bit(af, skb), filter->addrs);
+	return test_bit(bit, filter->addrs);
 }
 
 /* False: it is certainly not addressed to a local address. */
-static __always_inline bool fnat_filter_to_laddr(const struct fnat_filter *filter, u8 af,
-						 const struct sk_buff *skb)
+static __always_inline bool fnat_filter_to_laddr(const struct fnat_filter *filter, u32 bit)
 {
-	return test_bit(fnat_filter_daddr_bit(af, skb), filter->laddrs);
+	return test_bit(bit, filter->laddrs);
 }
 
-/* The same of the destination's port, where the address was not enough. */
+/* The question of the port, where the address was not enough. */
 static inline bool fnat_filter_port(const struct fnat_filter *filter, u8 af,
 				    const union nf_inet_addr *addr, __be16 port)
 {

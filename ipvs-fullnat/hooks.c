@@ -91,11 +91,12 @@ static noinline unsigned int early_packet_v6(struct fnat_net *fn, struct sk_buff
  */
 static __always_inline unsigned int early_hook(struct fnat_net *fn, struct sk_buff *skb, u8 pf)
 {
+	u32 bit = fnat_filter_daddr_bit(pf, skb);
 	enum ip_conntrack_info ctinfo;
 
-	if (!fnat_filter_gate(&fn->filter, pf, skb))
+	if (!fnat_filter_gate(&fn->filter, bit))
 		return NF_ACCEPT;
-	if (!fnat_filter_addr(&fn->filter, pf, skb) && !(skb->mark && READ_ONCE(fn->has_marks)))
+	if (!fnat_filter_addr(&fn->filter, bit) && !(skb->mark && READ_ONCE(fn->has_marks)))
 		return NF_ACCEPT;
 	/* a rule may have said "notrack"; somebody's conntrack or template is not ours to change */
 	if (nf_ct_get(skb, &ctinfo))
@@ -274,12 +275,12 @@ static __always_inline const struct tcphdr *plain_tcp_header(const struct sk_buf
  * it, we see it once more: so a packet of a connection is looked up by ip_vs alone.
  */
 static __always_inline bool is_for_ip_vs(const struct fnat_net *fn, const struct sk_buff *skb,
-					 u8 pf)
+					 u8 pf, u32 daddr_bit)
 {
 	u8 protocol = pf == NFPROTO_IPV6 ? ipv6_hdr(skb)->nexthdr : ip_hdr(skb)->protocol;
 	const struct tcphdr *th;
 
-	if (fnat_filter_to_laddr(&fn->filter, pf, skb))
+	if (fnat_filter_to_laddr(&fn->filter, daddr_bit))
 		return false;
 	if (protocol != IPPROTO_TCP)
 		return protocol == IPPROTO_UDP;
@@ -296,10 +297,12 @@ static __always_inline bool is_for_ip_vs(const struct fnat_net *fn, const struct
 static __always_inline unsigned int local_in_hook(struct fnat_net *fn, struct sk_buff *skb, u8 pf,
 						  bool late)
 {
-	if (!fnat_filter_gate(&fn->filter, pf, skb))
+	u32 bit = fnat_filter_daddr_bit(pf, skb);
+
+	if (!fnat_filter_gate(&fn->filter, bit))
 		return NF_ACCEPT;
 	/* late: ip_vs has translated it, for a server or a client on this host */
-	if (late ? skb->ipvs_property : is_for_ip_vs(fn, skb, pf))
+	if (late ? skb->ipvs_property : is_for_ip_vs(fn, skb, pf, bit))
 		return NF_ACCEPT;
 #ifdef CONFIG_IP_VS_IPV6
 	if (pf == NFPROTO_IPV6)

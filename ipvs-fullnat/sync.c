@@ -75,6 +75,7 @@ static u8 flow_flags(const struct fnat_flow *f)
 		       (READ_ONCE(f->udp.stream) ? FNAT_RECORD_STREAM : 0);
 	return (tcp->opened ? FNAT_RECORD_OPENED : 0) |
 	       (tcp->accepted ? FNAT_RECORD_ACCEPTED : 0) |
+	       (tcp->accepted == FNAT_TCP_ACCEPTED_ONCE ? FNAT_RECORD_RS_CLOSED : 0) |
 	       (tcp->rs_closed ? FNAT_RECORD_RS_CLOSED : 0) |
 	       (tcp->has_tsval ? FNAT_RECORD_TIMESTAMPS : 0);
 }

@@ -208,7 +208,7 @@ static void request_resumes(struct fnat_flow *f, u32 ack)
 static void request_accepts(struct fnat_flow *f)
 {
 	spin_lock_bh(&f->lock);
-	if (f->tcp.unknown & FNAT_TCP_NO_RS_ISN) {
+	if (!f->tcp.accepted && f->tcp.unknown & FNAT_TCP_NO_RS_ISN) {
 		WRITE_ONCE(f->tcp.accepted, FNAT_TCP_ACCEPTED);
 		fnat_sync_publish(f);
 	}
@@ -216,17 +216,12 @@ static void request_accepts(struct fnat_flow *f)
 }
 
 /* The RS may have closed its socket. Under the flow's lock. */
-static void accepted_once(struct fnat_tcp *tcp)
+static void accepted_once(struct fnat_flow *f)
 {
-	if (tcp->accepted)
-		WRITE_ONCE(tcp->accepted, FNAT_TCP_ACCEPTED_ONCE);
-}
-
-static void rs_may_be_gone(struct fnat_flow *f)
-{
-	spin_lock_bh(&f->lock);
-	accepted_once(&f->tcp);
-	spin_unlock_bh(&f->lock);
+	if (f->tcp.accepted != FNAT_TCP_ACCEPTED)
+		return;
+	WRITE_ONCE(f->tcp.accepted, FNAT_TCP_ACCEPTED_ONCE);
+	fnat_sync_publish(f);
 }
 
 /* How far the client has come with the RS, for fnat_reset_flow(). */
@@ -234,8 +229,11 @@ static void request_advances(struct fnat_flow *f, const struct tcphdr *th)
 {
 	u32 ack = ntohl(th->ack_seq);
 
-	if (unlikely(th->rst))
-		rs_may_be_gone(f);
+	if (unlikely(th->rst)) {
+		spin_lock_bh(&f->lock);
+		accepted_once(f);
+		spin_unlock_bh(&f->lock);
+	}
 	if (!th->ack || th->syn || th->rst)
 		return;
 	if (unlikely(!READ_ONCE(f->tcp.opened))) {
@@ -340,17 +338,6 @@ static void request_rewrite(struct fnat_pkt *pkt, struct tcphdr *th, unsigned in
 	fnat_csum_end(pkt, hdr_len, &csum);
 }
 
-/*
- * May a request make a socket at the RS? From the client's last ACK of the handshake until
- * the RS has proved that it accepted the connection any of them may (lost ACK,
- * TCP_DEFER_ACCEPT, SYN cookies). And again when the RS may have that socket no longer: then
- * the same ACK may make another one, by a SYN that we know nothing of, or by its SYN cookie.
- */
-bool fnat_tcp_toa_is_due(const struct fnat_flow *f)
-{
-	return READ_ONCE(f->tcp.accepted) != FNAT_TCP_ACCEPTED;
-}
-
 /* A SYN has one only with data, which makes the socket at once (TFO). */
 static bool toa_wanted(const struct fnat_flow *f, const struct tcphdr *th, bool payload)
 {
@@ -451,8 +438,8 @@ static bool reply_synack(struct fnat_pkt *pkt, const struct tcphdr *th)
 	/* with TCP Fast Open the RS may have spoken before, and send it again nevertheless */
 	is_known = tcp->accepted ? is_ours && seq == tcp->rs_isn : is_ours || !tcp->opened;
 	if (!is_known) {
-		accepted_once(tcp);
-	} else if (is_ours) {
+		accepted_once(pkt->flow);
+	} else if (is_ours && !tcp->opened) {
 		/* sent again it is the same, or another one with SYN cookies */
 		tcp->rs_isn = seq;
 		tcp->has_rs_isn = true;
@@ -516,7 +503,7 @@ static bool reply_offsets(struct fnat_pkt *pkt, const struct tcphdr *th, unsigne
 	spin_lock_bh(&pkt->flow->lock);
 	stale = !tcp->has_rs_isn && payload && !th->syn;
 	if (th->rst)
-		accepted_once(tcp);
+		accepted_once(pkt->flow);
 	if (th->syn && th->ack)
 		stale = !reply_synack(pkt, th);
 	else if (!tcp->accepted)
@@ -526,7 +513,7 @@ static bool reply_offsets(struct fnat_pkt *pkt, const struct tcphdr *th, unsigne
 	if (th->fin && tcp->accepted) {
 		WRITE_ONCE(tcp->rs_fin, ntohl(th->seq) + payload + 1);
 		WRITE_ONCE(tcp->rs_closed, true);
-		accepted_once(tcp);
+		accepted_once(pkt->flow);
 		fnat_sync_publish(pkt->flow);
 	}
 	*off = tcp->off;

@@ -14,7 +14,6 @@ bool fnat_tcp_awaits_last_ack(const struct fnat_flow *f);
 bool fnat_tcp_flow_syn(const struct fnat_pkt *pkt, struct fnat_flow *f);
 void fnat_tcp_flow_offsets(struct fnat_flow *f);
 int fnat_tcp_admit(const struct fnat_flow *f, const struct sk_buff *skb, unsigned int thoff);
-bool fnat_tcp_toa_is_due(const struct fnat_flow *f);
 int fnat_tcp_request(struct fnat_pkt *pkt);
 int fnat_tcp_reply(struct fnat_pkt *pkt);
 
@@ -24,6 +23,17 @@ static inline bool fnat_tcp_is_usual(const struct tcphdr *th)
 	__be32 flags = tcp_flag_word(th) & (TCP_FLAG_SYN | TCP_FLAG_RST | TCP_FLAG_ACK);
 
 	return flags == TCP_FLAG_ACK || flags == TCP_FLAG_SYN;
+}
+
+/*
+ * May a request make a socket at the RS? From the client's last ACK of the handshake until
+ * the RS has proved that it accepted the connection any of them may (lost ACK,
+ * TCP_DEFER_ACCEPT, SYN cookies). And again when the RS may have that socket no longer: then
+ * the same ACK may make another one, by a SYN that we know nothing of, or by its SYN cookie.
+ */
+static inline bool fnat_tcp_toa_is_due(const struct fnat_flow *f)
+{
+	return READ_ONCE(f->tcp.accepted) != FNAT_TCP_ACCEPTED;
 }
 
 /* toa_insert.c */

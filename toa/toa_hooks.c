@@ -76,7 +76,7 @@ struct toa_traced {
 	struct ftrace_ops ops;
 };
 
-/* PERMANENT: kernel.ftrace_enabled=0 is refused. RECURSION: ftrace sees to it that there is none. */
+/* PERMANENT: kernel.ftrace_enabled=0 is refused. RECURSION: ftrace prevents it. */
 #define TOA_TRACED(name, function) {								\
 	.symbol = name,										\
 	.ops.func = function,									\

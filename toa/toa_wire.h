@@ -61,6 +61,7 @@ enum {
 	TOA_TCPOPT_MSS = 2,
 	TOA_TCPOPT_WINDOW = 3,
 	TOA_TCPOPT_SACK_PERM = 4,
+	TOA_TCPOPT_SACK = 5,
 	TOA_TCPOPT_TIMESTAMP = 8,
 };
 
@@ -68,6 +69,8 @@ enum {
 #define TOA_TCPOLEN_WINDOW	3
 #define TOA_TCPOLEN_SACK_PERM	2
 #define TOA_TCPOLEN_TIMESTAMP	10
+#define TOA_TCPOLEN_SACK_BASE	2
+#define TOA_TCPOLEN_SACK_BLOCK	8
 
 struct toa_client {
 	u16 family;		/* AF_INET or AF_INET6 */
@@ -347,6 +350,26 @@ static inline unsigned int toa_copy_verbatim(u8 *out, unsigned int n, const u8 *
 }
 
 /*
+ * How much of a SACK option fits: its first blocks are the latest (RFC 2018). A sender to
+ * whom losses are told without any goes by its timers. 0 of other options.
+ */
+static inline unsigned int toa_shorten_sack(const struct toa_opt *o, unsigned int room)
+{
+	if (o->kind != TOA_TCPOPT_SACK || room < TOA_TCPOLEN_SACK_BASE + TOA_TCPOLEN_SACK_BLOCK)
+		return 0;
+	return room - (room - TOA_TCPOLEN_SACK_BASE) % TOA_TCPOLEN_SACK_BLOCK;
+}
+
+/* With the length that it has now. Returns that. */
+static inline unsigned int toa_copy_option(u8 *out, const struct toa_opt *o)
+{
+	memcpy(out, o->p, o->len);
+	if (o->len > 1)
+		out[1] = o->len;
+	return o->len;
+}
+
+/*
  * The essential options, and of the others in their order what has room beside
  * them; no NOPs. Returns the new end of @out, TOA_OPT_SPACE at most.
  */
@@ -367,12 +390,11 @@ static inline unsigned int toa_copy_squeezed(u8 *out, unsigned int n, const u8 *
 		if (!bit) {
 			if (o.len > spare) {
 				m->flags |= TOA_COMPOSE_DROPPED_OPTIONS;
-				continue;
+				o.len = toa_shorten_sack(&o, spare);
 			}
 			spare -= o.len;
 		}
-		memcpy(out + n, o.p, o.len);
-		n += o.len;
+		n += toa_copy_option(out + n, &o);
 	}
 	return n;
 }

@@ -37,6 +37,7 @@ struct bytes {
 #define TS	"\x08\x0a" "\x11\x22\x33\x44" "\x55\x66\x77\x88"
 #define SACK1	"\x05\x0a" "ABCDEFGH"
 #define SACK2	"\x05\x12" "ABCDEFGHIJKLMNOP"
+#define SACK3	"\x05\x1a" "ABCDEFGHIJKLMNOPQRSTUVWX"
 #define MPC20	"\x1e\x14" "0123456789abcdefgh"	/* MP_CAPABLE of a third ACK */
 #define MPC12	"\x1e\x0c" "0123456789"		/* MP_CAPABLE of a SYN */
 #define FORGED	"\xc8\x08" "\x00\x16" "\x7f\x00\x00\x01"
@@ -272,15 +273,19 @@ static const struct {
 	{ "broken forged one", false, B(T200), B("\xc8\x0a" "xxxxxx"), B(T200), BROKEN | FORGERY },
 	{ "NOPs give way first", false, B(T253_20), B(NOP NOP TS NOP NOP SACK1),
 	  B(T253_20 TS SACK1), 0 },
-	{ "timestamps stay, SACK goes", false, B(T253_20), B(NOP NOP TS NOP NOP SACK2),
-	  B(T253_20 NOP NOP TS), DROPPED },
+	{ "timestamps stay, a block of SACK goes", false, B(T253_20),
+	  B(NOP NOP TS NOP NOP SACK2), B(T253_20 TS SACK1), DROPPED },
 	{ "timestamps last", false, B(T253_20), B(NOP NOP SACK2 NOP NOP TS),
-	  B(T253_20 NOP NOP TS), DROPPED },
+	  B(T253_20 SACK1 TS), DROPPED },
+	{ "three blocks become two", false, B(T200), B(NOP NOP TS SACK3), B(T200 TS SACK2),
+	  DROPPED },
+	{ "no room for a block", false, B(T253_20), B(TS "\x63\x08" "xxxxxx" SACK2),
+	  B(T253_20 TS "\x63\x08" "xxxxxx" NOP NOP), DROPPED },
 	{ "only a timestamp is aligned", false, B(T253_20), B(SACK1 MPC20),
 	  B(T253_20 SACK1 NOP NOP), DROPPED },
-	{ "forged, and no room", false, B(T253_20), B(FORGED TS SACK2),
+	{ "forged, and no room", false, B(T253_20), B(FORGED TS MPC20),
 	  B(T253_20 NOP NOP TS), DROPPED | FORGERY },
-	{ "what has room stays", false, B(T253_20), B(SACK2 TS SACKOK),
+	{ "what has room stays", false, B(T253_20), B(MPC20 TS SACKOK),
 	  B(T253_20 TS SACKOK), DROPPED },
 	{ "MPTCP third ACK", false, B(T200), B(NOP NOP TS MPC20 SACKOK NOP NOP),
 	  B(T200 TS MPC20 SACKOK), 0 },
