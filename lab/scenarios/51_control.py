@@ -657,7 +657,8 @@ def test_kill_busy_udp(t, family):
         finally:
             over.set()
             thread.join()
-    equal(set(observe.drops(t.lb)) - {'drop_ended'}, set(), 'drops')
+    # an answer under way finds the port without a flow
+    equal(set(observe.drops(t.lb)) - {'drop_ended', 'drop_no_flow'}, set(), 'drops')
 
 
 def test_tracepoints(t, family):
