@@ -513,8 +513,7 @@ static bool reply_offsets(struct fnat_pkt *pkt, const struct tcphdr *th, unsigne
 	if (th->fin && tcp->accepted) {
 		WRITE_ONCE(tcp->rs_fin, ntohl(th->seq) + payload + 1);
 		WRITE_ONCE(tcp->rs_closed, true);
-		accepted_once(pkt->flow);
-		fnat_sync_publish(pkt->flow);
+		accepted_once(pkt->flow);	/* which publishes both */
 	}
 	*off = tcp->off;
 	/* the RS refuses the pending SYN: the client must recognise its number */

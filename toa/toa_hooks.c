@@ -21,7 +21,6 @@
 #include <linux/net.h>
 #include <linux/tracepoint.h>
 #include <linux/workqueue.h>
-#include <net/mptcp.h>
 
 #include "toa.h"
 #include "toa_compat.h"

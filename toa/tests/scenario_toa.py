@@ -12,9 +12,10 @@ import time
 
 from harness import (ACK, CLIENT4, CLIENT6, FAR4, FAR_SRV4, FIN, IPPROTO_MPTCP, LIBC, LIP4,
                      MP_CAPABLE, NOBODY4, PSH, SO_NAT64_PEER, SO_PROTOCOL, SRV4, SRV6, SYN,
-                     TCP_DEFER_ACCEPT, TCP_FASTOPEN, TIME_WAIT, TS, Failed, Peer, accepted, address_server, case,
-                     check, check_names, counters, entries, expect, listen, load, mac_of, main,
-                     netns, peername_by_sockopt, port_of, rows, run, states, sysctl, toa, unload, wait_for)
+                     TCP_DEFER_ACCEPT, TCP_FASTOPEN, TIME_WAIT, TS, Failed, Peer, accepted,
+                     address_server, case, check, check_names, counters, entries, expect, listen,
+                     load, mac_of, main, netns, peername_by_sockopt, port_of, rows, run,
+                     states, sysctl, toa, unload, wait_for)
 
 TOA_WAITS = 0.1     # seconds, for the end of an MPTCP handshake
 

@@ -10,11 +10,11 @@ import sys
 import threading
 import time
 
-from harness import (ACK, CLIENT4, IPPROTO_MPTCP, LIP4, PSH, SRV4, TOOL, TS, Failed, Peer, Wire, abort, accepted,
-                     case, check_names, check_without_module, counters, entries, expect, is_loaded,
-                     kernel_log, listen, load, main, mark_kernel_log, netns, port_of,
-                     reload_module, run, selftest, setup, stats, sysctl, teardown, toa, unload,
-                     wait_for)
+from harness import (ACK, CLIENT4, IPPROTO_MPTCP, LIP4, PSH, SRV4, TOOL, TS, Failed, Peer,
+                     Wire, abort, accepted, case, check_names, check_without_module, counters,
+                     entries, expect, is_loaded, kernel_log, listen, load, main, mark_kernel_log,
+                     netns, port_of, reload_module, run, selftest, setup, stats, sysctl, teardown,
+                     toa, unload, wait_for)
 
 
 @case
