@@ -206,6 +206,23 @@ def test_service_later(t, family):
 
 
 @each(FAMILIES)
+def test_kill_without_service(t, family):
+    """The backup has no service yet: `--kill` knows the connection by its protocol, VIP and port,
+    and ends no other one."""
+    backup = Backup(t, family)
+    t.add_lip(family.lip)
+    t.lb.run(f'ipvsadm -P -z {family.lip}')
+    backup.tell(backup.conn(backup.record()), counter='sync_accepted')
+    name = family.service(PORT)
+    other_vip = family.service(PORT, family.vip.replace('80', '81'))
+    for other in (name.replace('-t', '-u'), family.service(PORT + 1), other_vip,
+                  family.fwmark(7)):
+        equal(t.lb.run(f'ipvsadm --kill {other}').out, '0 connections ended\n', other)
+    equal(t.lb.run(f'ipvsadm --kill {name}').out, '1 connection ended\n', name)
+    equal(t.lb.fullnat_stats()['conns_ended'], 1, 'conns_ended')
+
+
+@each(FAMILIES)
 def test_port_moves(t, family):
     """Records in their order: the same connection at another port; its port at another client;
     closed there. Always the newest holds."""
