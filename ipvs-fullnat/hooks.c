@@ -158,6 +158,15 @@ static unsigned int request_of_flow(struct fnat_net *fn, struct sk_buff *skb,
 	return NF_STOLEN;
 }
 
+/*
+ * ip_vs has not taken it: it leaves all packets alone with backup_only, or cannot use the
+ * connection at this moment. The host's stack would reset a connection that lives.
+ */
+static unsigned int request_left_over(struct fnat_net *fn, struct sk_buff *skb)
+{
+	return fnat_drop(fn, skb, drop_no_conn);
+}
+
 static void maybe_reset(struct fnat_net *fn, const struct sk_buff *skb,
 			const struct fnat_tuple *t, unsigned int thoff)
 {
@@ -225,7 +234,7 @@ static unsigned int unknown_packet(struct fnat_net *fn, struct sk_buff *skb,
 }
 
 static __always_inline unsigned int local_in_packet(struct fnat_net *fn, struct sk_buff *skb,
-						    u8 af)
+						    u8 af, bool late)
 {
 	struct fnat_tuple t;
 	struct fnat_flow *f;
@@ -239,20 +248,22 @@ static __always_inline unsigned int local_in_packet(struct fnat_net *fn, struct 
 	f = fnat_flow_find(fn->net, &t, &dir);
 	if (!f)
 		return unknown_packet(fn, skb, &t, thoff);
-	if (dir == FNAT_DIR_REQUEST)
-		return request_of_flow(fn, skb, f, thoff);
-	return fnat_reply(fn, skb, f, thoff);
+	if (dir == FNAT_DIR_REPLY)
+		return fnat_reply(fn, skb, f, thoff);
+	return late ? request_left_over(fn, skb) : request_of_flow(fn, skb, f, thoff);
 }
 
-static noinline unsigned int local_in_packet_v4(struct fnat_net *fn, struct sk_buff *skb)
+static noinline unsigned int local_in_packet_v4(struct fnat_net *fn, struct sk_buff *skb,
+						bool late)
 {
-	return local_in_packet(fn, skb, AF_INET);
+	return local_in_packet(fn, skb, AF_INET, late);
 }
 
 #ifdef CONFIG_IP_VS_IPV6
-static noinline unsigned int local_in_packet_v6(struct fnat_net *fn, struct sk_buff *skb)
+static noinline unsigned int local_in_packet_v6(struct fnat_net *fn, struct sk_buff *skb,
+						bool late)
 {
-	return local_in_packet(fn, skb, AF_INET6);
+	return local_in_packet(fn, skb, AF_INET6, late);
 }
 #endif
 
@@ -306,9 +317,9 @@ static __always_inline unsigned int local_in_hook(struct fnat_net *fn, struct sk
 		return NF_ACCEPT;
 #ifdef CONFIG_IP_VS_IPV6
 	if (pf == NFPROTO_IPV6)
-		return local_in_packet_v6(fn, skb);
+		return local_in_packet_v6(fn, skb, late);
 #endif
-	return local_in_packet_v4(fn, skb);
+	return local_in_packet_v4(fn, skb, late);
 }
 
 /* One of each family: some instructions less for packets that are not ours. */

@@ -240,7 +240,7 @@ static bool quotes_recent(const struct fnat_pkt *pkt, const struct fnat_icmp_quo
 	if (pkt->flow->protocol != IPPROTO_TCP ||
 	    READ_ONCE(pkt->flow->tcp.unknown) & FNAT_TCP_NO_SEQ_END)
 		return true;
-	return seq && ntohl(*seq) - READ_ONCE(pkt->flow->tcp.seq_end) + BIT(22) < BIT(23);
+	return seq && abs((s32)(ntohl(*seq) - READ_ONCE(pkt->flow->tcp.seq_end))) < BIT(22);
 }
 
 /* An error of the RS's side about a request of this flow. */

@@ -98,9 +98,19 @@ static void __net_exit fnat_net_exit(struct net *net)
 	drop_secret(fn);
 }
 
+/*
+ * Routes are released by RCU callbacks, and those of IPv6 count in what the namespace's
+ * IPv6 has, which goes next: a grace period is not enough, the callbacks must have run.
+ */
+static void __net_exit fnat_net_exit_batch(struct list_head *nets)
+{
+	rcu_barrier();
+}
+
 static struct pernet_operations fnat_net_ops = {
 	.init = fnat_net_init,
 	.exit = fnat_net_exit,
+	.exit_batch = fnat_net_exit_batch,
 	.id = &fnat_net_id,
 	.size = sizeof(struct fnat_net),
 };

@@ -22,6 +22,9 @@
 #include "seam.h"
 #include "trace.h"
 
+/* Flows that are looked at for one whose port others may have. */
+#define FNAT_OLDEST_TRIES	64
+
 /* A port map that no flow uses is kept this long for its cursor and marks. */
 #define FNAT_PORTMAP_IDLE	(2 * FNAT_MARK_LIFE)
 
@@ -281,6 +284,25 @@ static void flow_join_list(struct fnat_portmap *pm, struct fnat_flow *f,
 	}
 }
 
+/*
+ * The one whose port another flow may have first. A range may have been made smaller, and
+ * other nodes have ranges of their own: such ports go with the flows that have them.
+ */
+static struct fnat_flow *oldest_in_range(struct fnat_portmap *pm, const struct list_head *list)
+{
+	struct port_range r = portmap_range(pm);
+	unsigned int left = FNAT_OLDEST_TRIES;
+	struct fnat_flow *f;
+
+	list_for_each_entry(f, list, port_list) {
+		if (likely(ntohs(f->lport) >= r.min && ntohs(f->lport) <= r.max))
+			return f;
+		if (!--left)
+			break;
+	}
+	return NULL;
+}
+
 /* The victim loses its reply tuple; what is left of it ends with its ip_vs_conn. */
 static unsigned int portmap_take_from(struct fnat_portmap *pm, struct fnat_flow *victim)
 {
@@ -296,9 +318,10 @@ static unsigned int portmap_take_from(struct fnat_portmap *pm, struct fnat_flow 
 	return ntohs(victim->lport);
 }
 
-static unsigned long half_open_grace(const struct fnat_portmap *pm)
+static u32 half_open_grace(const struct fnat_portmap *pm)
 {
-	return pm->key.protocol == IPPROTO_UDP ? FNAT_HALF_OPEN_GRACE_UDP : FNAT_HALF_OPEN_GRACE;
+	return fnat_flow_age(pm->key.protocol == IPPROTO_UDP ? FNAT_HALF_OPEN_GRACE_UDP :
+							       FNAT_HALF_OPEN_GRACE);
 }
 
 /* The victim is for the caller of fnat_port_alloc(), who tells the RS. */
@@ -307,8 +330,8 @@ static unsigned int portmap_take_half_open(struct fnat_net *fn, struct fnat_port
 {
 	struct fnat_flow *victim;
 
-	victim = list_first_entry_or_null(&pm->half_open_list, struct fnat_flow, port_list);
-	if (!victim || (u32)jiffies - victim->created < half_open_grace(pm))
+	victim = oldest_in_range(pm, &pm->half_open_list);
+	if (!victim || fnat_flow_now() - victim->created < half_open_grace(pm))
 		return 0;
 	fnat_stat_inc(fn, takeover_half_open);
 	*recycled = victim;
@@ -319,7 +342,7 @@ static unsigned int portmap_take_closed(struct fnat_net *fn, struct fnat_portmap
 {
 	struct fnat_flow *victim;
 
-	victim = list_first_entry_or_null(&pm->closed_list, struct fnat_flow, port_list);
+	victim = oldest_in_range(pm, &pm->closed_list);
 	if (!victim)
 		return 0;
 	fnat_stat_inc(fn, takeover_closed);
@@ -362,7 +385,7 @@ static void flow_settle(struct fnat_portmap *pm, struct fnat_flow *f, u16 port,
 	f->lport = htons(port);
 	f->portmap = pm;
 	if (f->sync_state == FNAT_SYNC_NONE)
-		f->created = (u32)jiffies;
+		f->created = fnat_flow_now();
 	pm->last_used = jiffies;
 	INIT_LIST_HEAD(&f->port_list);
 	fnat_flow_set_csum_diff(f);

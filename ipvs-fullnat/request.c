@@ -275,9 +275,12 @@ void fnat_after_packet(struct fnat_net *fn, struct fnat_flow *f, struct ip_vs_co
 	if (likely(READ_ONCE(f->port_state) == FNAT_PORT_OPEN && fnat_flow_is_steady(f) &&
 		   !fnat_flow_is_ended(f)))
 		return;
-	state = port_state(f, cp);
-	fnat_port_set_state(f, state);
-	fnat_seam_adjust_timeout(fn, cp, state, f->idle_timeout);
+	/* again if the connection has been opened meanwhile, by a packet on another CPU */
+	do {
+		state = port_state(f, cp);
+		fnat_port_set_state(f, state);
+		fnat_seam_adjust_timeout(fn, cp, state, f->idle_timeout);
+	} while (unlikely(port_state(f, cp) != state));
 	/* last: it may be ended while this runs */
 	if (unlikely(fnat_flow_is_ended(f))) {
 		fnat_port_set_state(f, FNAT_PORT_CLOSED);

@@ -447,9 +447,15 @@ bool fnat_seam_state_is_steady(const struct ip_vs_conn *cp)
 	return READ_ONCE(cp->state) == IP_VS_TCP_S_ESTABLISHED;
 }
 
+static unsigned long stock_timeout(const struct ip_vs_conn *cp)
+{
+	return ip_vs_proto_data_get(cp->ipvs, cp->protocol)->timeout_table[cp->state];
+}
+
 /*
  * ip_vs sets its own timeout with each packet; put ours in its place. It takes
- * effect when the connection is put.
+ * effect when the connection is put. Where ip_vs's shall hold it is set, too: the SYN-ACK
+ * on another CPU may just have put that of half-open connections there.
  */
 void fnat_seam_adjust_timeout(const struct fnat_net *fn, struct ip_vs_conn *cp,
 			      enum fnat_port_state state, unsigned long idle_timeout)
@@ -464,8 +470,8 @@ void fnat_seam_adjust_timeout(const struct fnat_net *fn, struct ip_vs_conn *cp,
 	} else if (state != FNAT_PORT_OPEN) {
 		cp->timeout = (tcp ? READ_ONCE(sysctl->timeout_synrecv) :
 				     READ_ONCE(sysctl->timeout_udp)) * HZ;
-	} else if (idle_timeout && (!tcp || cp->state == IP_VS_TCP_S_ESTABLISHED)) {
-		cp->timeout = idle_timeout;
+	} else if (!tcp || cp->state == IP_VS_TCP_S_ESTABLISHED) {
+		cp->timeout = idle_timeout ? : stock_timeout(cp);
 	}
 }
 

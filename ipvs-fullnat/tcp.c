@@ -121,8 +121,9 @@ void fnat_tcp_flow_offsets(struct fnat_flow *f)
 {
 	struct fnat_tcp *tcp = &f->tcp;
 
-	choose_offsets(f, tcp->client_isn, tcp->has_tsval, tcp->tsval, &tcp->off);
+	/* before: of a secret that is changed meanwhile the offsets must not seem to be */
 	tcp->secret_gen = fnat_clock_gen(f->portmap);
+	choose_offsets(f, tcp->client_isn, tcp->has_tsval, tcp->tsval, &tcp->off);
 	tcp->seq_end = tcp->client_isn + tcp->off.seq;
 	tcp->tsval += tcp->off.ts;
 }

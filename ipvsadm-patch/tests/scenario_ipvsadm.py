@@ -396,6 +396,87 @@ def test_failed_restore_beside_others():
         equal([line for line in saved if "10.9.0.1" in line], [], "of the rules")
 
 
+def begun(netns, rules):
+    """`ipvsadm -R` of these rules, which is at work: the first one, of 10.9.0.1:1, is applied."""
+    restore = subprocess.Popen(["ip", "netns", "exec", netns.name, netns.program, "-R"],
+                               stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    restore.stdin.write(rules)
+    restore.stdin.close()
+    while restore.poll() is None and \
+            not any("10.9.0.1:1 " in line + " " for line in netns.ok("-S", "-n")):
+        time.sleep(0.001)
+    return restore
+
+
+DECLARATIONS = "".join(f"-E -t 10.9.0.1:{port} --fullnat --toa off\n" for port in range(1, 3000))
+
+
+def test_refused_declarations_beside_checks():
+    """Rules that only declare, of which the last is refused: a real server that a health check
+    has taken out meanwhile stays out, and the timeouts are left alone."""
+    with Netns() as netns:
+        netns.ok("-P", "-z", "10.9.1.1")
+        netns.ok("-A", "-t", "10.9.0.1:80", "-s", "rr", "--fullnat")
+        netns.ok("-a", "-t", "10.9.0.1:80", "-r", "10.9.2.1:80", "-m")
+        restore = begun(netns, DECLARATIONS + "-P -z 10.9.1.1:2000-2999\n")
+        netns.ok("-d", "-t", "10.9.0.1:80", "-r", "10.9.2.1:80")
+        netns.ok("--set", "111", "22", "33")
+        if restore.poll() is not None:
+            raise Failed("the restore was too quick for this test")
+        equal(restore.wait(), 255, f"exit status ({restore.stderr.read()})")
+        equal([line for line in netns.ok("-S", "-n") if "10.9.0.1" in line],
+              ["-A -t 10.9.0.1:80 -s rr --fullnat"], "the service")
+        equal(netns.ok("-L", "--timeout"), ["Timeout (tcp tcpfin udp): 111 22 33"], "timeouts")
+
+
+def test_ended_restore():
+    """Who ends it in the middle gets all of it, not half."""
+    with Netns() as netns:
+        restore = begun(netns, DECLARATIONS)
+        if restore.poll() is not None:
+            raise Failed("the restore was too quick for this test")
+        restore.terminate()
+        restore.stderr.close()
+        equal(restore.wait(), 0, "exit status")
+        equal(len(netns.ok("-S", "-n")), 2999, "declarations")
+
+
+def service_line(netns):
+    """The only service, as the kernel tells of it."""
+    with netns.inside():
+        text = pathlib.Path("/proc/net/ip_vs_fullnat").read_text(encoding="ascii")
+    return re.search("^service (.*)$", text, re.M)[1]
+
+
+def test_refused_for_service_by_scheduler():
+    """A service that is FULLNAT by its scheduler alone stays what it is when something about
+    it is refused: not declared, with the default options and its addresses."""
+    with Netns() as netns:
+        netns.ok("-A", "-t", "10.9.0.1:80", "-s", "fullnat")
+        netns.ipvsadm("-P", "-z", "10.9.1.1")
+        before = service_line(netns)
+        if "origin scheduler" not in before:
+            raise Failed(f"it is not FULLNAT by its scheduler alone: {before}")
+        output, status = netns.ipvsadm("-E", "-t", "10.9.0.1:80", "-s", "nosuch", "--fullnat",
+                                       "--toa", "off")
+        equal((service_line(netns), bool(status)), (before, True), f"-E ({output})")
+        output, status = netns.ipvsadm("-R", stdin="-E -t 10.9.0.1:80 --fullnat --toa off\n"
+                                                   "-P -t 10.9.0.1:80 -z 10.9.1.2\n"
+                                                   "-P -z 10.9.1.1:2000-3000\n")
+        equal((service_line(netns), status), (before, 255), f"-R ({output})")
+
+
+def test_rule_that_asks_for_help():
+    """It is refused like others."""
+    with Netns() as netns:
+        for option in ("-h", "-v"):
+            output, status = netns.ipvsadm("-R", stdin=f"-P -z 10.9.1.1\n{option}\n")
+            equal((output, status), ([f"The '{option[1]}' option is no rule",
+                                      "ipvsadm: line 2 of the rules is refused, and so nothing of "
+                                      f"them is applied: {option}"], 2), option)
+        equal(netns.ok("-S"), [], "what was applied")
+
+
 def test_large_pool():
     """A list that takes many messages; the largest range."""
     with Netns() as netns:

@@ -3,7 +3,6 @@
 run in the order of this file, in the same machines."""
 import time
 
-import machines
 from lib.basics import check, each, equal, long, until
 from machines import VIP, VIP_V6, example
 
@@ -65,10 +64,8 @@ def test_checks(c):
     until(lambda: weight('10.0.0.12', 8000) == 1, 90, 'rs2 is in again')
 
 
-def test_reload(c):
-    """A reload of keepalived loads new declarations first. A wrong rules file changes nothing
-    and is named; what is taken out of the file is taken out of the kernel."""
-    c.settle()
+def _with_new_service(c, command):
+    """Both nodes get another VIP with a service, and the command. Returns the files as they were."""
     rules, config = example('rules'), example('keepalived.conf')
     for node in c.nodes:
         node.machine.write('/etc/ipvs-fullnat/rules', rules + f'-E -t {NEW_VIP}:80 --fullnat\n')
@@ -76,7 +73,15 @@ def test_reload(c):
             f'{VIP_V6}/128 dev outer', f'{VIP_V6}/128 dev outer\n        {NEW_VIP}/32 dev outer')
             + config[config.index(f'virtual_server {VIP} 80'):config.index(
                 '# Connected to from')].replace(VIP, NEW_VIP))
-        node.run('systemctl reload keepalived')
+        node.run(command)
+    return rules, config
+
+
+def test_reload(c):
+    """A reload of keepalived loads new declarations first. A wrong rules file changes nothing
+    and is named; what is taken out of the file is taken out of the kernel."""
+    c.settle()
+    rules, config = _with_new_service(c, 'systemctl reload keepalived')
     until(lambda: NEW_VIP in c.lb1.addresses(), 60, 'the new VIP')
     check(f'-A -t {NEW_VIP}:80 -s wlc --fullnat' in c.lb1.run('ipvsadm -Sn').out, 'not FULLNAT')
     c.ask(NEW_VIP)
@@ -90,6 +95,22 @@ def test_reload(c):
           lambda: f'the journal does not name line {number}: {c.lb1.journal("keepalived")}')
     equal(c.lb1.run('ipvsadm -Sn').out, before, 'ipvsadm -S')
     check(c.lb1.is_master(), 'lb1 is no master any more')
+    _as_shipped(c, rules, config)
+
+
+def test_restart(c):
+    """A start of keepalived loads the declarations first: new ones, and those that the node has
+    lost since ipvs-fullnat.service loaded them."""
+    c.settle()
+    rules, config = _with_new_service(c, 'systemctl stop keepalived; ipvsadm -C; '
+                                         'systemctl start keepalived')
+    c.settle()
+    until(lambda: NEW_VIP in c.lb1.addresses(), 60, 'the new VIP')
+    for node in c.nodes:
+        check(f'-A -t {NEW_VIP}:80 -s wlc --fullnat' in node.run('ipvsadm -Sn').out,
+              f'{node.name}: not FULLNAT')
+    c.ask(NEW_VIP)
+    c.ask_all()
     _as_shipped(c, rules, config)
 
 

@@ -6,6 +6,7 @@ Seen failing, each with a copy of the modules that was broken like this:
   ports of closed connections not taken over: all four of many_short()
   drop_exhausted not counted: all_held
 """
+import errno
 import itertools
 import socket
 import threading
@@ -116,6 +117,31 @@ def test_all_held(t, family):
         echo(sock)
     check(observe.tcp_counters(t.client)['TCPSynRetrans'] >= 1, 'it did not have to wait')
     equal(t.lb.fullnat_stats()['conns'], PORTS + 1, 'conns')
+
+
+def test_narrower_range(t, family):
+    """A local address comes back with a smaller range while connections of the former one are
+    closing: their ports, which may be the host's own now, are nobody's any more."""
+    observe.narrow_pool(t, 8000, FIRST, LAST, family)
+    t.lb.sysctl('net.ipv4.vs.fullnat_timeout_timewait', 300)
+    t.rs1.peer_server(8000, family=family.af, handler=waits_for_the_end)
+    for _ in range(PORTS):
+        with t.client.connect(family.vip, 8000) as sock:
+            greeted(sock)
+    until(lambda: observe.laddr(t.lb, family.lip)['conns'] == PORTS, what='all ports used')
+    service = family.service(8000)
+    t.lb.run(f'ipvsadm -Q {service} -z {family.lip}')
+    t.lb.run(f'ipvsadm -P {service} -z {address_port(family.lip, "40000-40001")}')
+    capture = t.rs1.capture()
+    held = [t.client.connect(family.vip, 8000) for _ in range(2)]
+    with t.client.socket(family.af) as late:
+        late.setblocking(False)
+        check(late.connect_ex((family.vip, 8000)) == errno.EINPROGRESS, 'it does not wait')
+        until(lambda: t.lb.fullnat_stats()['drop_exhausted'], what='the third one waits')
+    equal({packet.sport for packet in capture.packets() if packet.flags == 'S'}, {40000, 40001},
+          'ports at the server')
+    for sock in held:
+        greeted(sock)
 
 
 @long

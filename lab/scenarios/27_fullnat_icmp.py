@@ -177,25 +177,26 @@ def test_translated_to_rs(t, family):
 
 
 def test_translated_to_client(t, family):
-    """An error of the RS's side reaches the client as one about its own packet, and the
-    LB itself learns the path's MTU. One that quotes a number out of thin air, or arrived
-    damaged, does neither."""
+    """An error of the RS's side reaches the client as one about its own packet, which may have
+    been acknowledged meanwhile, and the LB itself learns the path's MTU. One that quotes a number
+    out of thin air, or arrived damaged, does neither."""
     sock, outer, inner = greeted_connection(t, family)
     sent = next(p for p in outer if p.flags == 'A' and p.dst == family.vip)
     request = next(p for p in inner if p.toa)
     listening, sender = icmp_socket(t.client, family), icmp_socket(t.rs1, family)
     forged = quote(family, request.source, request.destination, request.seq + (1 << 30))
     sender.sendto(too_big(family, SMALL[family] - 5, forged), (family.lip, 0))
-    quoted = quote(family, request.source, request.destination, request.seq)
-    send_errors(t.rs1, family, family.rs1, family.lip, SMALL[family], quoted)
-    equal(parse_error(family, listening),
-          (family.vip, TOO_BIG[family][1:], SMALL[family], sent.source, sent.destination,
-           sent.seq),
-          'the error at the client')
+    for behind in (0, 1):
+        quoted = quote(family, request.source, request.destination, request.seq - behind)
+        send_errors(t.rs1, family, family.rs1, family.lip, SMALL[family], quoted)
+        equal(parse_error(family, listening),
+              (family.vip, TOO_BIG[family][1:], SMALL[family], sent.source, sent.destination,
+               sent.seq - behind),
+              f'the error at the client about {behind} before the next')
     equal(path_mtu(t.lb, f'{family.rs1} from {family.lip}'), SMALL[family],
           "the LB's path MTU to the RS")
     stats = t.lb.fullnat_stats()
-    equal((stats['icmp_to_client'], stats['drop_malformed']), (1, 2),
+    equal((stats['icmp_to_client'], stats['drop_malformed']), (2, 3),
           'translated, refused')
     sock.close()
 

@@ -9,10 +9,12 @@ Seen failing, each with a copy of the modules that was broken like this:
   a port free for takeover as soon as both have sent a FIN: last_ack_missing
 """
 import os
+import re
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
-from lib.rawtcp import MSS, SACK_PERMITTED, WINDOW_SCALE, RawTcp, timestamps
+from lib.rawtcp import (MSS, SACK_PERMITTED, WINDOW_SCALE, RawHost, RawTcp, make_packet,
+                        timestamps)
 from lib.servers import says_and_closes, waits_for_the_end
 
 PORT = 30000
@@ -109,6 +111,50 @@ def test_backwards_passed(t, family):
     equal([packet.timestamps[0] for packet in syns],
           [START] + [START - number // 2 * 100000 for number in range(2, 10)],
           'clocks of the SYNs')
+
+
+def closed_connection(client, server):
+    """By both, the server first. Returns the server's end, which could send its FIN again."""
+    client.send('S', MSS)
+    syn = until(lambda: server.receive(1), what='the SYN')
+    end = RawTcp(server, syn.src, syn.sport, sport=8000)
+    end.ack = syn.seq + 1
+    end.send('SA', MSS)
+    client.synack(client.expect(what='the SYN-ACK'))
+    client.send('A')
+    end.expect(lambda p: p.flags == 'A', what='the ACK')
+    end.send('FA')
+    client.expect(lambda p: 'F' in p.flags, what='the FIN')
+    client.ack = client.ack + 1 & 0xffffffff
+    client.send('FA')
+    end.expect(lambda p: 'F' in p.flags, what="the client's FIN")
+    return end
+
+
+def states_of(t, port):
+    """Of the connections from this client's port."""
+    return re.findall(rf'^TCP +[\d:]+ +(\w+) +\S+:{port} ', t.lb.run('ipvsadm -Lnc').out, re.M)
+
+
+def test_late_fin(t, family):
+    """The FIN of a former connection comes once more, right behind the next SYN from the same
+    port of the client: ip_vs does not take it for one of the new connection."""
+    server = RawHost(t.rs1, 'eth0', family.host(77), t.lb, 'inner')
+    t.fullnat(8000, family=family, servers=(server.address,))
+    host = family.raw(t)
+    for _ in range(20):
+        client = RawTcp(host, family.vip, 8000)
+        end = closed_connection(client, server)
+        until(lambda c=client: states_of(t, c.sport) == ['TIME_WAIT'], what='TIME_WAIT')
+        after = RawTcp(host, family.vip, 8000, sport=client.sport, isn=client.seq + 100000)
+        syn = make_packet(host.address, family.vip, after.segment('S', MSS))
+        fin = make_packet(server.address, end.remote[0], end.segment('FA', seq=end.seq - 1))
+        host.send(syn)
+        server.send(fin)
+        until(lambda: 'S' in server.receive(1).flags, what='the new SYN')
+        until(lambda c=client: len(states_of(t, c.sport)) == 1, what='the former one is gone')
+        equal(states_of(t, client.sport), ['SYN_RECV'], 'state of the new one')
+    check(t.lb.fullnat_stats()['drop_stale_reply'], 'no FIN came in time')
 
 
 def test_last_ack_missing(t, family):

@@ -148,6 +148,30 @@ def test_takeover(t, family):
     check_nothing_lost(cluster)
 
 
+def test_backup_only(t, family):
+    """A node that still listens to another one leaves all packets alone with `backup_only`. Its
+    host's own stack, which knows no connection, resets nobody; they go on when it listens no
+    more."""
+    cluster = pair(t, family)
+    servers = Servers(t.rs1, family)
+    socks = connect(t, family, 3)
+    cluster.synced(3)
+    node = cluster.second
+    node.host.sysctl('net.ipv4.vs.backup_only', 1)
+    cluster.fail_over()
+    for sock in socks:
+        sock.sendall(b'early')
+    until(lambda: node.stat('drop_no_conn') >= 3, what=f'dropped: {node.drops()}')
+    node.host.run('ipvsadm --stop-daemon backup')
+    for sock in socks:
+        end = servers.end_of(sock)
+        end.settimeout(30 * basics.SCALE)
+        equal(read_until(end, 5), b'early', 'what arrives')
+        says(end, sock, b'answer')
+    for host in (t.client, t.rs1):
+        equal(observe.tcp_counters(host)['EstabResets'], 0, f'EstabResets of {host}')
+
+
 def test_udp_takeover(t, family):
     """Conversations of 20 clients: the server sees each at the same address and port."""
     cluster = Cluster(t)

@@ -555,6 +555,28 @@ def test_metrics_in_time(t):
     equal((writer.wait(30), os.listdir(target)), (143, []), 'exit status, files')
 
 
+def test_metrics_where_others_write(t):
+    """Another user could put a link in the file's place: nothing is written there."""
+    install()
+    target = t.lb.path('metrics')
+    os.makedirs(target)
+    for prepare in (lambda: os.chmod(target, 0o777),
+                    lambda: (os.chmod(target, 0o755), os.chown(target, 65534, 65534))):
+        prepare()
+        done = t.lb.run(f'{SCRIPTS}/textfile {target}', check=False)
+        check(done.rc == 1 and 'others can write there' in done.err, done.text)
+        equal(os.listdir(target), [], 'files')
+
+
+def test_lock_of_nobody(t):
+    """Who is not root cannot keep the rules from being loaded."""
+    load(t, RULES)
+    lock = program().LOCK
+    os.chmod(lock, 0o644)       # as older releases left it
+    load(t, RULES)
+    equal(oct(os.stat(lock).st_mode & 0o777), '0o600', 'mode of the lock')
+
+
 def test_metrics(t):
     """What a scraper reads: every line is a comment, or a metric with a number; the numbers of a
     connection are right. The file appears as a whole."""

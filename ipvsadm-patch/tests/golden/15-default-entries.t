@@ -5,6 +5,10 @@ Warning: --vips 10.9.0.0/24 has no local address: its connections will be droppe
 $ ipvsadm -A --vips 10.9.0.0/28 --fullnat
 Warning: --vips 10.9.0.0/28 has no local address: its connections will be dropped until one is added, by `ipvsadm -P --vips 10.9.0.0/28 -z ADDRESS'
 $ ipvsadm -P --vips 10.9.0.0/24 -z 10.9.1.1
+# -P declares services, and no default entry: it would make any number of them FULLNAT
+$ ipvsadm -P --vips 10.9.0.0/16 -z 10.9.1.1
+the service is not declared FULLNAT: declare it with ipvsadm -A ... --fullnat
+[255]
 $ ipvsadm -E --vips 2001:db8::/64 --fullnat --toa off
 Warning: --vips 2001:db8::/64 has no local address: its connections will be dropped until one is added, by `ipvsadm -P --vips 2001:db8::/64 -z ADDRESS'
 $ ipvsadm -P --vips 2001:db8::/64 -z fd00::1
