@@ -104,8 +104,9 @@ def test_restart(c):
     c.settle()
     rules, config = _with_new_service(c, 'systemctl stop keepalived; ipvsadm -C; '
                                          'systemctl start keepalived')
-    c.settle()
-    until(lambda: NEW_VIP in c.lb1.addresses(), 60, 'the new VIP')
+    until(lambda: {node.vrrp() for node in c.nodes} == {'MASTER', 'BACKUP'}, 60,
+          'master and backup')
+    until(lambda: any(NEW_VIP in node.addresses() for node in c.nodes), 60, 'the new VIP')
     for node in c.nodes:
         check(f'-A -t {NEW_VIP}:80 -s wlc --fullnat' in node.run('ipvsadm -Sn').out,
               f'{node.name}: not FULLNAT')
