@@ -24,8 +24,8 @@ UAPI    := $(TOP)/ipvs-fullnat/include/uapi
 override BUILD := $(abspath $(BUILD))
 export BUILD KDIR
 
-# KERNEL=debug is built here, which takes more tools than unpacking does; newest has a root of its own
-DEPS_KERNEL := $(if $(filter debug,$(KERNEL)),deps-debug) $(if $(filter newest,$(KERNEL)),deps-lab)
+# KERNEL=debug (or native) is built here, which takes more tools than unpacking does; newest has a root of its own
+DEPS_KERNEL := $(if $(filter debug native,$(KERNEL)),deps-debug) $(if $(filter newest,$(KERNEL)),deps-lab)
 
 .DEFAULT_GOAL := all
 MAKEFLAGS += --no-print-directory
@@ -152,6 +152,13 @@ bench: deps-build deps-lab modules tools
 	@lab/vm-run --icount -m $(if $(FLOWS),6144,2048) -t 7200 $(KERNEL) lab/bench/lb.py \
 		$(if $(FLOWS),--flows $(FLOWS)) $(if $(ROWS),--rows $(ROWS))
 .PHONY: bench
+
+## bench-native: what a packet costs in nanoseconds, in a kernel that this host executes (FLOWS=n)
+bench-native: deps-build deps-debug deps-lab tools
+	@lab/modules native ip_vs_fullnat
+	@lab/native-run -m $(if $(FLOWS),8192,2048) -t 7200 lab/bench/native.py \
+		$(if $(FLOWS),--flows $(FLOWS))
+.PHONY: bench-native
 
 ## profile: what a packet of WAY executes, by function, or beside the way LESS
 profile: deps-build deps-lab modules tools

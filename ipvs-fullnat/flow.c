@@ -210,6 +210,16 @@ struct fnat_flow *fnat_flow_find(const struct net *net, const struct fnat_tuple 
 	return bucket_find(tuple_hash(net, t), net, t, dir);
 }
 
+/* Does another flow have its client's packets now? Under RCU. */
+bool fnat_flow_has_successor(const struct fnat_flow *f)
+{
+	struct fnat_tuple t;
+	enum fnat_dir dir;
+
+	fnat_flow_tuple(f, FNAT_DIR_REQUEST, &t);
+	return fnat_flow_find(fnat_seam_net(f->cp), &t, &dir) && dir == FNAT_DIR_REQUEST;
+}
+
 /* Softirq or BH off. ERR_PTR: -ENOMEM, or -ENOSPC when there are flow_max. */
 struct fnat_flow *fnat_flow_alloc(void)
 {

@@ -181,16 +181,19 @@ static inline u32 fnat_flow_now(void)
 	return (u32)(now >> 3);
 }
 
-/* So many jiffies by this clock. */
+/* What is as old as this by that clock, is at least so many jiffies old. */
 static inline u32 fnat_flow_age(unsigned long jiffs)
 {
-	return jiffs >> 3;
+	return DIV_ROUND_UP(jiffs, 8) + 1;
 }
+
+bool fnat_flow_has_successor(const struct fnat_flow *f);
 
 /* Has its client begun a new connection, which is another flow? Replies to this one are late. */
 static inline bool fnat_flow_is_replaced(const struct fnat_flow *f)
 {
-	return hlist_unhashed_lockless(&f->node[FNAT_DIR_REQUEST].hnode);
+	return unlikely(hlist_unhashed_lockless(&f->node[FNAT_DIR_REQUEST].hnode)) &&
+	       fnat_flow_has_successor(f);
 }
 
 /* By an operator: who goes on is reset. It stays so. */

@@ -286,17 +286,19 @@ static void flow_join_list(struct fnat_portmap *pm, struct fnat_flow *f,
 
 /*
  * The one whose port another flow may have first. A range may have been made smaller, and
- * other nodes have ranges of their own: such ports go with the flows that have them.
+ * other nodes have ranges of their own: such ports go with the flows that have them, which
+ * give way to the others of the list.
  */
-static struct fnat_flow *oldest_in_range(struct fnat_portmap *pm, const struct list_head *list)
+static struct fnat_flow *oldest_in_range(struct fnat_portmap *pm, struct list_head *list)
 {
 	struct port_range r = portmap_range(pm);
 	unsigned int left = FNAT_OLDEST_TRIES;
-	struct fnat_flow *f;
+	struct fnat_flow *f, *next;
 
-	list_for_each_entry(f, list, port_list) {
+	list_for_each_entry_safe(f, next, list, port_list) {
 		if (likely(ntohs(f->lport) >= r.min && ntohs(f->lport) <= r.max))
 			return f;
+		list_move_tail(&f->port_list, list);
 		if (!--left)
 			break;
 	}

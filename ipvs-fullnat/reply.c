@@ -108,7 +108,7 @@ unsigned int fnat_reply(struct fnat_net *fn, struct sk_buff *skb, struct fnat_fl
 		return NF_STOLEN;
 	}
 	/* ip_vs would take it for one of the client's new connection, by VIP and client */
-	if (unlikely(fnat_flow_is_replaced(f)))
+	if (fnat_flow_is_replaced(f))
 		return fnat_drop(pkt.fn, skb, drop_stale_reply);
 	if (!reply_route(&pkt, &new))
 		goto drop;

@@ -470,8 +470,10 @@ void fnat_seam_adjust_timeout(const struct fnat_net *fn, struct ip_vs_conn *cp,
 	} else if (state != FNAT_PORT_OPEN) {
 		cp->timeout = (tcp ? READ_ONCE(sysctl->timeout_synrecv) :
 				     READ_ONCE(sysctl->timeout_udp)) * HZ;
-	} else if (!tcp || cp->state == IP_VS_TCP_S_ESTABLISHED) {
-		cp->timeout = idle_timeout ? : stock_timeout(cp);
+	} else if (idle_timeout && (!tcp || cp->state == IP_VS_TCP_S_ESTABLISHED)) {
+		cp->timeout = idle_timeout;
+	} else {
+		cp->timeout = stock_timeout(cp);
 	}
 }
 

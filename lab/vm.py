@@ -14,6 +14,7 @@ import base64
 import contextlib
 import ctypes
 import dataclasses
+import functools
 import glob
 import hashlib
 import itertools
@@ -171,6 +172,15 @@ class CommandFailed(LabError):
         super().__init__(f'{where}# {command}\n  {why}: {said}')
 
 
+def problems_in(path):
+    """The lines of a console that a healthy kernel never prints."""
+    with contextlib.suppress(OSError):
+        with open(path, errors='replace', encoding='utf-8') as file:
+            return [line.strip() for line in file
+                    if PROBLEM.search(line) and not HARMLESS.search(line)]
+    return []
+
+
 class Network:
     """A wire: what one card sends, every other card on it receives."""
     indices = itertools.count(1)
@@ -304,9 +314,7 @@ class Vm:
         os.makedirs(self.directory, exist_ok=True)
         with open(f'{self.directory}/nics.{self.name}', 'w', encoding='ascii') as file:
             file.writelines(f'{nic.mac} {nic.name}\n' for nic in self.nics)
-        tool = os.path.join(self.owner.share, 'bin')
-        if os.path.isdir(tool):
-            shutil.copytree(tool, f'{self.directory}/bin', dirs_exist_ok=True)
+        self.owner.give_tools(self.directory)
         self.ready, self.gone = threading.Event(), threading.Event()
         ours, theirs = zip(*(socket.socketpair() for _ in range(3)))
         self.control, self.console, self.monitor = ours
@@ -458,11 +466,7 @@ class Vm:
 
     def problems(self):
         """Lines of the console that a healthy kernel never prints."""
-        with contextlib.suppress(OSError):
-            with open(self.console_path, errors='replace', encoding='utf-8') as file:
-                return [line.strip() for line in file
-                        if PROBLEM.search(line) and not HARMLESS.search(line)]
-        return []
+        return problems_in(self.console_path)
 
     def stop(self):
         """Power off; kill if that takes too long."""
@@ -529,7 +533,6 @@ class Run:
         self.kernel = Kernel.get(kernel)
         self.root = script('root', *root.split())
         self.bare = bare
-        self.accelerator = accelerator(self.kernel)
         stamp = time.strftime('%Y%m%d-%H%M%S')
         self.directory = os.path.join(BUILD, 'lab', f'{stamp}-{name}-{os.getpid()}')
         self.share = os.path.join(self.directory, 'share')
@@ -544,6 +547,11 @@ class Run:
 
     def __exit__(self, *_):
         self.stop()
+
+    @functools.cached_property
+    def accelerator(self):
+        """QEMU's options for it."""
+        return accelerator(self.kernel)
 
     @property
     def is_kvm(self):
@@ -589,6 +597,12 @@ class Run:
                 if os.path.isfile(path) and os.access(path, os.X_OK):
                     os.makedirs(target, exist_ok=True)
                     shutil.copy(path, target)
+
+    def give_tools(self, directory):
+        """Our programs, to a guest's /lab."""
+        tools = os.path.join(self.share, 'bin')
+        if os.path.isdir(tools):
+            shutil.copytree(tools, f'{directory}/bin', dirs_exist_ok=True)
 
     def vm(self, name, **options):
         """A new guest, not started yet."""

@@ -44,12 +44,12 @@ class Table:
         self.rows[name] = numbers
         self.show(name, numbers)
 
-    def show_quotients(self, title, base, zero):
-        """Everything as a multiple of the row `base`, above the row `zero`."""
+    def show_quotients(self, title, base, zero=None):
+        """Everything as a multiple of the row `base`, above the row `zero` if there is one."""
         print('\n' + self.header(title))
+        low = self[zero] if zero else dict.fromkeys(self.names, 0)
         for name, found in self.rows.items():
-            cells = [f'{(found[c] - self[zero][c]) / (self[base][c] - self[zero][c]):.2f}'
-                     for c in self.names]
+            cells = [f'{(found[c] - low[c]) / (self[base][c] - low[c]):.2f}' for c in self.names]
             print(row(name, cells))
 
     def recorded(self):

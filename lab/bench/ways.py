@@ -2,6 +2,7 @@
 """The ways through the load balancer that "make bench" compares, and the machines around it."""
 import os
 import re
+import shutil
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
@@ -9,6 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 # pylint: disable=wrong-import-position
 from lib import V4, V6, address_port, basics, topology
 
+DIRECTORY = '/tmp/bench'
 PORT = 80
 LIPS = 1                # of each family; a local address has 64 511 ports
 INVENTED = {V4: '198.18.0.0/15', V6: '2001:db8:bad::/48'}
@@ -26,9 +28,9 @@ class Net:
 
     def __init__(self, stacks=False):
         self.processes = []
-        self.client = topology.Host('client', '/tmp/bench')
-        self.lb = topology.Host('lb', '/tmp/bench')
-        self.rs1 = topology.Host('rs1', '/tmp/bench')
+        self.client = topology.Host('client', DIRECTORY)
+        self.lb = topology.Host('lb', DIRECTORY)
+        self.rs1 = topology.Host('rs1', DIRECTORY)
         self.lb.batch([f'link add outer type veth peer name eth0 netns {self.client}',
                        f'link add inner type veth peer name eth0 netns {self.rs1}'])
         for host, device in ((self.client, 'eth0'), (self.rs1, 'eth0'), (self.lb, 'outer'),
@@ -74,6 +76,7 @@ class Net:
             self.lb.stop(process)
         for host in (self.client, self.lb, self.rs1):
             basics.run(['ip', 'netns', 'del', host.name])
+        shutil.rmtree(DIRECTORY)
 
 
 def services():
