@@ -11,7 +11,6 @@
 #ifndef FNAT_FLOW_H
 #define FNAT_FLOW_H
 
-#include <linux/jiffies.h>
 #include <linux/minmax.h>
 #include <linux/netfilter.h>
 #include <linux/rculist.h>
@@ -150,7 +149,7 @@ struct fnat_flow {
 	u32 reply_cookie;		/* of reply_dst */
 	struct dst_entry *reply_dst;	/* fast.c; holds a reference */
 	struct fnat_portmap *portmap;	/* holds a reference */
-	/* fnat_flow_now(), when it got its port; of a record: when that was first seen */
+	/* jiffies, when it got its port; of a record: when that was first seen */
 	u32 created;
 	u32 record;			/* first word of its record in the connection */
 	union {				/* each comes after the one before */
@@ -168,23 +167,6 @@ static inline bool fnat_flow_has_port(const struct fnat_flow *f)
 {
 	/* what flow_settle() has set before: flow_join_list() */
 	return smp_load_acquire(&f->port_state) != FNAT_PORT_NONE;
-}
-
-/*
- * The age of flows goes by a clock of eight jiffies: one of jiffies wraps while a connection
- * lives that is kept for weeks. Since the start of the host.
- */
-static inline u32 fnat_flow_now(void)
-{
-	u64 now = get_jiffies_64();
-
-	return (u32)(now >> 3);
-}
-
-/* What is as old as this by that clock, is at least so many jiffies old. */
-static inline u32 fnat_flow_age(unsigned long jiffs)
-{
-	return DIV_ROUND_UP(jiffs, 8) + 1;
 }
 
 bool fnat_flow_has_successor(const struct fnat_flow *f);

@@ -320,10 +320,9 @@ static unsigned int portmap_take_from(struct fnat_portmap *pm, struct fnat_flow 
 	return ntohs(victim->lport);
 }
 
-static u32 half_open_grace(const struct fnat_portmap *pm)
+static unsigned long half_open_grace(const struct fnat_portmap *pm)
 {
-	return fnat_flow_age(pm->key.protocol == IPPROTO_UDP ? FNAT_HALF_OPEN_GRACE_UDP :
-							       FNAT_HALF_OPEN_GRACE);
+	return pm->key.protocol == IPPROTO_UDP ? FNAT_HALF_OPEN_GRACE_UDP : FNAT_HALF_OPEN_GRACE;
 }
 
 /* The victim is for the caller of fnat_port_alloc(), who tells the RS. */
@@ -333,7 +332,7 @@ static unsigned int portmap_take_half_open(struct fnat_net *fn, struct fnat_port
 	struct fnat_flow *victim;
 
 	victim = oldest_in_range(pm, &pm->half_open_list);
-	if (!victim || fnat_flow_now() - victim->created < half_open_grace(pm))
+	if (!victim || (u32)jiffies - victim->created < half_open_grace(pm))
 		return 0;
 	fnat_stat_inc(fn, takeover_half_open);
 	*recycled = victim;
@@ -387,7 +386,7 @@ static void flow_settle(struct fnat_portmap *pm, struct fnat_flow *f, u16 port,
 	f->lport = htons(port);
 	f->portmap = pm;
 	if (f->sync_state == FNAT_SYNC_NONE)
-		f->created = fnat_flow_now();
+		f->created = (u32)jiffies;
 	pm->last_used = jiffies;
 	INIT_LIST_HEAD(&f->port_list);
 	fnat_flow_set_csum_diff(f);

@@ -134,7 +134,7 @@ static struct fnat_flow *flow_expect(struct fnat_net *fn, struct ip_vs_conn *cp)
 		return NULL;
 	}
 	fnat_seam_fill_flow(f, cp);
-	f->created = fnat_flow_now();
+	f->created = (u32)jiffies;
 	f->sync_state = FNAT_SYNC_REFUSED;
 	/* from here on ICMP about it is ours, too */
 	fnat_flow_hash_request(f);
@@ -276,11 +276,11 @@ static void flow_complete(struct fnat_net *fn, struct fnat_flow *f)
 	fnat_seam_get_record(f->cp, &rec);
 	err = record_check(f, &rec);
 	if (err == FNAT_DROP(sync_refused_malformed) && f->sync_state == FNAT_SYNC_WAITING &&
-	    fnat_flow_now() - f->created < fnat_flow_age(FNAT_RECORD_COPIED))
+	    (u32)jiffies - f->created < FNAT_RECORD_COPIED)
 		return;
 	again = f->sync_state == FNAT_SYNC_REFUSED && f->record == rec.word[0];
 	if (f->sync_state == FNAT_SYNC_REFUSED && !again)
-		f->created = fnat_flow_now();
+		f->created = (u32)jiffies;
 	fnat_sync_forget(f);
 	if (!err)
 		err = flow_claim(fn, f, &rec);
