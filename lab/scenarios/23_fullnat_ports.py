@@ -5,6 +5,7 @@ Seen failing, each with a copy of the modules that was broken like this:
 
   ports of closed connections not taken over: all four of many_short()
   drop_exhausted not counted: all_held
+  ports outside of the range taken over: narrower_range
 """
 import errno
 import itertools

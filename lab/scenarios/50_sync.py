@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Two load balancers and the sync daemon of IPVS: connections go on when one of them is gone.
 
-Not seen failing yet with a copy of the module that was broken on purpose.
+Seen failing with the module as it was before requests that ip_vs leaves alone were dropped:
+backup_only. The others not yet with a copy of the module that was broken on purpose.
 """
 import hashlib
 import random

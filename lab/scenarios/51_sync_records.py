@@ -5,7 +5,8 @@ ones, garbage. The messages are made by hand.
 Seen failing, with the module as it was before the port went by the age of records:
 newer_record_has_the_port, overtaken_by_the_newer; as it was before a later record of UDP moved
 the port's state: udp_subscription; with one whose port_holder() does not look at
-the direction: server_is_a_client. The others not yet, with a copy of the module that was broken on
+the direction: server_is_a_client; with ones that ignore protocol, port or VIP where there is no
+service: kill_without_service. The others not yet, with a copy of the module that was broken on
 purpose.
 """
 import random
