@@ -24,8 +24,8 @@ UAPI    := $(TOP)/ipvs-fullnat/include/uapi
 override BUILD := $(abspath $(BUILD))
 export BUILD KDIR
 
-# KERNEL=debug (or native) is built here, which takes more tools than unpacking does; newest has a root of its own
-DEPS_KERNEL := $(if $(filter debug native,$(KERNEL)),deps-debug) $(if $(filter newest,$(KERNEL)),deps-lab)
+# KERNEL=debug (or native, native-debug) is built here, which takes more tools than unpacking does; newest has a root of its own
+DEPS_KERNEL := $(if $(filter debug native native-debug,$(KERNEL)),deps-debug) $(if $(filter newest,$(KERNEL)),deps-lab)
 
 .DEFAULT_GOAL := all
 MAKEFLAGS += --no-print-directory
@@ -105,6 +105,11 @@ walk: deps-build deps-lab deps-package
 check-debug: deps deps-debug
 	@LAB_LONG=$(LONG) lab/check --debug
 .PHONY: check-debug
+
+## check-quick-debug: the scenarios on a debug kernel that this host executes (LONG=1: @long)
+check-quick-debug: deps deps-debug
+	@LAB_LONG=$(LONG) lab/check --quick-debug
+.PHONY: check-quick-debug
 
 ## coverage: what the scenarios on the debug kernel run of our code, in build/coverage
 coverage: deps-build deps-lab deps-debug

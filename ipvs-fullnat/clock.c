@@ -11,8 +11,18 @@
 #include "flow.h"
 #include "laddr.h"
 
-/* A client's last segments are not echoed: their TSvals may be this much higher. */
+/*
+ * Milliseconds by which the clock of timestamps follows a client's that is faster than time. What
+ * an RS echoes is what the client says, so this is also how far any client can push the clock
+ * of all.
+ */
+#define FNAT_TS_LEAD_MAX	(60 * MSEC_PER_SEC)
+
+/* A fast client's last segments are not echoed: their TSvals may be this much higher. */
 #define FNAT_TS_SLACK	4096
+
+/* Others' clocks tick at other moments than ours, and at nearly the same rate. */
+#define FNAT_TS_JITTER	8
 
 static struct fnat_secret *secret_alloc(void)
 {
@@ -107,42 +117,98 @@ static u32 ts_base(const struct fnat_secret *secret, const struct fnat_flow *f)
 	return (u32)siphash(&key, sizeof(key), &secret->ts);
 }
 
+static bool is_live(bool valid, unsigned long made)
+{
+	return valid && time_before(jiffies, made + FNAT_MARK_LIFE);
+}
+
 static bool mark_is_live(const struct fnat_mark *mark)
 {
-	return mark->valid && time_before(jiffies, mark->made + FNAT_MARK_LIFE);
+	return is_live(mark->valid, mark->made);
+}
+
+static void mark_set(struct fnat_mark *mark, u32 value)
+{
+	mark->value = value;
+	mark->made = jiffies;
+	mark->valid = true;
 }
 
 /* The clock, or just past the mark where a sender has outrun the clock. */
-static u32 clock_or_mark(u32 ticks, const struct fnat_mark *mark)
+static u32 isn_now(const struct fnat_mark *mark)
 {
+	u32 ticks = isn_ticks();
+
 	if (mark_is_live(mark) && (s32)(mark->value - ticks) >= 0)
 		return mark->value + 1;
 	return ticks;
 }
 
-static void mark_raise(struct fnat_mark *mark, u32 value, u32 ticks)
+static void isn_outrun(struct fnat_mark *mark, u32 value)
 {
-	if ((s32)(value - ticks) <= 0)
+	if ((s32)(value - isn_ticks()) <= 0)
 		return;
 	if (mark_is_live(mark) && (s32)(value - mark->value) <= 0)
 		return;
-	mark->value = value;
-	mark->made = jiffies;
-	mark->valid = true;
+	mark_set(mark, value);
+}
+
+static u32 ts_lead(const struct fnat_portmap *pm)
+{
+	return mark_is_live(&pm->ts_lead) ? pm->ts_lead.value : 0;
+}
+
+static void odd_clock(struct fnat_odd_clocks *odd, __be16 port)
+{
+	if (!is_live(odd->valid, odd->made))
+		bitmap_zero(odd->ports, FNAT_ODD_CLOCKS);
+	__set_bit(ntohs(port) % FNAT_ODD_CLOCKS, odd->ports);
+	odd->made = jiffies;
+	odd->valid = true;
+}
+
+/*
+ * A flow ends, so far ahead of the time. A client with an ordinary clock is as far ahead as our
+ * clock was when it began, and adds nothing.
+ */
+static void ts_outrun(struct fnat_portmap *pm, const struct fnat_flow *f, s32 ahead)
+{
+	s32 lead = ts_lead(pm);
+
+	if (ahead <= 0)
+		return;
+	if (ahead > FNAT_TS_LEAD_MAX) {
+		odd_clock(&pm->odd_clocks, f->lport);
+		return;
+	}
+	if (ahead > lead + FNAT_TS_JITTER)
+		lead = min_t(s32, ahead + FNAT_TS_SLACK, FNAT_TS_LEAD_MAX);
+	mark_set(&pm->ts_lead, max(lead, ahead));
 }
 
 /* The ISN that the RS shall see in a SYN of this flow. Under RCU. */
 u32 fnat_clock_isn(const struct fnat_flow *f, const struct fnat_portmap *pm)
 {
 	return isn_base(rcu_dereference(pm->key.laddr->secret), f) +
-	       clock_or_mark(isn_ticks(), &pm->isn_mark);
+	       isn_now(&pm->isn_mark);
 }
 
 /* The TSval that the RS shall see in a SYN of this flow. Under RCU. */
 u32 fnat_clock_tsval(const struct fnat_flow *f, const struct fnat_portmap *pm)
 {
-	return ts_base(rcu_dereference(pm->key.laddr->secret), f) +
-	       clock_or_mark(ts_ticks(), &pm->ts_mark);
+	return ts_base(rcu_dereference(pm->key.laddr->secret), f) + ts_ticks() + ts_lead(pm);
+}
+
+/*
+ * May the RS remember a timestamp of the flow's port that is ahead of our clock? It would challenge
+ * a SYN with one of ours, but not a SYN without.
+ */
+bool fnat_clock_is_odd(const struct fnat_flow *f, const struct fnat_portmap *pm)
+{
+	const struct fnat_odd_clocks *odd = &pm->odd_clocks;
+
+	return unlikely(is_live(odd->valid, odd->made)) &&
+	       test_bit(ntohs(f->lport) % FNAT_ODD_CLOCKS, odd->ports);
 }
 
 /* Which secret it is that keys the numbers now. Under RCU. */
@@ -164,10 +230,9 @@ void fnat_clock_flow_ends(struct fnat_flow *f, struct fnat_portmap *pm)
 	secret = rcu_dereference(pm->key.laddr->secret);
 	/* of another clock it tells nothing about this one */
 	if (f->tcp.secret_gen == secret->gen)
-		mark_raise(&pm->isn_mark, f->tcp.seq_end - isn_base(secret, f), isn_ticks());
+		isn_outrun(&pm->isn_mark, f->tcp.seq_end - isn_base(secret, f));
 	if (f->tcp.secret_gen == secret->gen && f->tcp.has_tsval &&
 	    f->tcp.timestamps == FULLNAT_TIMESTAMPS_REWRITE)
-		mark_raise(&pm->ts_mark, f->tcp.tsval + FNAT_TS_SLACK - ts_base(secret, f),
-			   ts_ticks() + FNAT_TS_SLACK);
+		ts_outrun(pm, f, f->tcp.tsval - ts_base(secret, f) - ts_ticks());
 	rcu_read_unlock();
 }

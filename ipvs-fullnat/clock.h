@@ -8,6 +8,7 @@
 #ifndef FNAT_CLOCK_H
 #define FNAT_CLOCK_H
 
+#include <linux/bitmap.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
 #include <linux/siphash.h>
@@ -27,15 +28,27 @@ struct fnat_secret {
 };
 
 /*
- * How far senders have run ahead of a clock on one (LIP, RS). Modulo 2^32 like
- * what they measure, so a mark counts only for FNAT_MARK_LIFE after it was
- * made: longer than any TIME_WAIT on the server, shorter than half a turn of
- * the ISN clock (137 s). Written under the lock of the port map; a reader
+ * How far senders have run ahead of a clock on one (LIP, RS). A mark counts only for
+ * FNAT_MARK_LIFE after it was made: longer than any TIME_WAIT on the server, shorter than half
+ * a turn of the ISN clock (137 s). Written under the lock of the port map; a reader
  * without it may see a mark that is just being made, which is one that it
  * might as well have missed.
  */
 struct fnat_mark {
-	u32 value;
+	u32 value;		/* ISNs: the highest; timestamps: milliseconds ahead of the clock */
+	unsigned long made;	/* jiffies */
+	bool valid;
+};
+
+/*
+ * Ports on one (LIP, RS) whose last client had timestamps that no clock of ours follows: the
+ * server may still remember them. A bit for each remainder of the port's number; they count for
+ * FNAT_MARK_LIFE after the last was made.
+ */
+#define FNAT_ODD_CLOCKS	256
+
+struct fnat_odd_clocks {
+	DECLARE_BITMAP(ports, FNAT_ODD_CLOCKS);
 	unsigned long made;	/* jiffies */
 	bool valid;
 };
@@ -48,6 +61,7 @@ void fnat_secret_put(struct fnat_secret *secret);
 u32 fnat_clock_isn(const struct fnat_flow *f, const struct fnat_portmap *pm);
 u32 fnat_clock_tsval(const struct fnat_flow *f, const struct fnat_portmap *pm);
 u8 fnat_clock_gen(const struct fnat_portmap *pm);
+bool fnat_clock_is_odd(const struct fnat_flow *f, const struct fnat_portmap *pm);
 void fnat_clock_flow_ends(struct fnat_flow *f, struct fnat_portmap *pm);
 
 #endif

@@ -275,6 +275,9 @@ bool fnat_fast(struct fnat_net *fn, struct sk_buff *skb, struct fnat_flow *f, en
 		.thoff = thoff,
 	};
 
+	/* what a program had from a queue comes in its context, and the rest of PRE_ROUTING here */
+	if (unlikely(!in_softirq()))
+		return false;
 	if (!is_permitted(f, dir, skb->skb_iif) || !skb_is_plain(skb) ||
 	    !network_is_plain(skb, f->af, thoff) || !flow_is_plain(&pkt))
 		return false;

@@ -82,7 +82,7 @@ struct fnat_tcp {
 	u8 toa_sent;		/* lock; at least one packet carried the TOA */
 	u8 rs_window_scale;	/* of the RS's SYN-ACK, RFC 7323; 0..14 */
 	u8 toa_kind;		/* TOA_KIND_*, 0 = off; constant */
-	u8 timestamps;		/* enum fnat_timestamps; constant */
+	u8 timestamps;		/* enum fnat_timestamps; constant once the flow has its port */
 	u8 unknown;		/* lock; FNAT_TCP_NO_* */
 	u8 secret_gen;		/* of the clocks behind "off"; constant */
 };

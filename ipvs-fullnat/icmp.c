@@ -226,10 +226,12 @@ static void learn_path_mtu(struct fnat_pkt *pkt, const struct fnat_icmp_quote *q
 	__skb_push(pkt->skb, quote->ip);
 }
 
+/* A larger window is not expected before the path's MTU is known. Bytes. */
+#define FNAT_QUOTED_WINDOW	BIT(22)
+
 /*
  * RFC 5927: an attacker who cannot see the connection must guess a sequence
- * number that was under way lately. Larger windows than this are not expected
- * before the path's MTU is known. UDP has nothing of the kind but its ports.
+ * number that was under way lately. UDP has nothing of the kind but its ports.
  */
 static bool quotes_recent(const struct fnat_pkt *pkt, const struct fnat_icmp_quote *quote)
 {
@@ -240,7 +242,8 @@ static bool quotes_recent(const struct fnat_pkt *pkt, const struct fnat_icmp_quo
 	if (pkt->flow->protocol != IPPROTO_TCP ||
 	    READ_ONCE(pkt->flow->tcp.unknown) & FNAT_TCP_NO_SEQ_END)
 		return true;
-	return seq && abs((s32)(ntohl(*seq) - READ_ONCE(pkt->flow->tcp.seq_end))) < BIT(22);
+	return seq && fnat_tcp_seq_within(ntohl(*seq), READ_ONCE(pkt->flow->tcp.seq_end) -
+					  FNAT_QUOTED_WINDOW, 2 * FNAT_QUOTED_WINDOW);
 }
 
 /* An error of the RS's side about a request of this flow. */

@@ -759,7 +759,8 @@ void fnat_portmap_forget_marks(struct fnat_laddr *laddr)
 	list_for_each_entry_rcu(pm, &laddr->portmaps, laddr_list) {
 		spin_lock_bh(&pm->lock);
 		pm->isn_mark.valid = false;
-		pm->ts_mark.valid = false;
+		pm->ts_lead.valid = false;
+		pm->odd_clocks.valid = false;
 		spin_unlock_bh(&pm->lock);
 	}
 	rcu_read_unlock();

@@ -66,7 +66,8 @@ struct fnat_portmap {
 	struct list_head closed_list;	/* flows, oldest first */
 	struct list_head half_open_list;
 	struct fnat_mark isn_mark;
-	struct fnat_mark ts_mark;
+	struct fnat_mark ts_lead;
+	struct fnat_odd_clocks odd_clocks;
 	unsigned long *chunk[FNAT_PORT_CHUNKS];
 	struct fnat_route route;	/* LIP to RS; has its own rules */
 	struct list_head laddr_list;	/* RCU; lock of the LIP */

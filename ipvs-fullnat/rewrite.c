@@ -40,7 +40,8 @@ static int prepare_csum(const struct fnat_pkt *pkt)
 	skb_forward_csum(skb);
 	if (skb->ip_summed != CHECKSUM_PARTIAL || csum_is_ours(pkt))
 		return 0;
-	if (skb_is_gso(skb))
+	/* or in another header, which would not be checked any more (6.1: even before IP's) */
+	if (skb_is_gso(skb) || skb_checksum_start_offset(skb) < (int)pkt->thoff)
 		return FNAT_DROP(drop_malformed);
 	return skb_checksum_help(skb) ? FNAT_DROP(drop_nomem) : 0;
 }
@@ -76,7 +77,6 @@ int fnat_prepare(struct fnat_pkt *pkt, unsigned int hdr_len, unsigned int grow)
 	 * its other segments: DODGY makes the stack segment it anew
 	 */
 	skb_shinfo(skb)->gso_type |= SKB_GSO_DODGY;
-	skb_shinfo(skb)->gso_segs = 0;
 	fnat_ip_forget_fragments(skb, pkt->flow->af);
 	return 0;
 }

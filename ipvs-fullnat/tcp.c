@@ -35,12 +35,6 @@
 /* RFC 7323: no window is larger. */
 #define FNAT_MAX_WINDOW		BIT(30)
 
-/* Does x lie in [from, from + size)? Sequence numbers, modulo 2^32. */
-static bool seq_within(u32 x, u32 from, u32 size)
-{
-	return x - from < size;
-}
-
 static const struct tcphdr *tcp_header(const struct fnat_pkt *pkt, struct tcphdr *buf)
 {
 	return skb_header_pointer(pkt->skb, pkt->thoff, sizeof(*buf), buf);
@@ -123,6 +117,8 @@ void fnat_tcp_flow_offsets(struct fnat_flow *f)
 
 	/* before: of a secret that is changed meanwhile the offsets must not seem to be */
 	tcp->secret_gen = fnat_clock_gen(f->portmap);
+	if (tcp->timestamps == FULLNAT_TIMESTAMPS_REWRITE && fnat_clock_is_odd(f, f->portmap))
+		tcp->timestamps = FULLNAT_TIMESTAMPS_STRIP;
 	choose_offsets(f, tcp->client_isn, tcp->has_tsval, tcp->tsval, &tcp->off);
 	tcp->seq_end = tcp->client_isn + tcp->off.seq;
 	tcp->tsval += tcp->off.ts;
@@ -142,7 +138,7 @@ static void make_pending(struct fnat_flow *f, u32 isn, const u8 *opts, unsigned 
 	if (!(tcp->unknown & FNAT_TCP_NO_SEQ_END) && (s32)(isn + off->seq - tcp->seq_end) <= 0)
 		off->seq = tcp->seq_end + 1 - isn;
 	/* the clock takes 8 ms to leave the window of the former SYN */
-	if (seq_within(isn + off->seq, tcp->client_isn + tcp->off.seq, FNAT_SYN_WINDOW))
+	if (fnat_tcp_seq_within(isn + off->seq, tcp->client_isn + tcp->off.seq, FNAT_SYN_WINDOW))
 		off->seq += FNAT_SYN_WINDOW;
 	tcp->pending_isn = isn;
 	tcp->pending_tsval = tsval + off->ts;
@@ -178,7 +174,7 @@ static void request_opens(struct fnat_flow *f, u32 ack)
 	struct fnat_tcp *tcp = &f->tcp;
 
 	spin_lock_bh(&f->lock);
-	if (tcp->has_rs_isn && seq_within(ack, tcp->rs_isn + 1, FNAT_FIRST_WINDOW)) {
+	if (tcp->has_rs_isn && fnat_tcp_seq_within(ack, tcp->rs_isn + 1, FNAT_FIRST_WINDOW)) {
 		WRITE_ONCE(tcp->client_ack, ack);
 		WRITE_ONCE(tcp->opened, true);
 		fnat_sync_publish(f);
@@ -254,7 +250,7 @@ static bool rst_is_credible(const struct fnat_tcp *tcp, u32 seq)
 	u32 window = U16_MAX << READ_ONCE(tcp->rs_window_scale);
 
 	return !READ_ONCE(tcp->opened) || READ_ONCE(tcp->unknown) & FNAT_TCP_NO_SEQ_END ||
-	       seq_within(seq + tcp->off.seq, READ_ONCE(tcp->seq_end), window + 1);
+	       fnat_tcp_seq_within(seq + tcp->off.seq, READ_ONCE(tcp->seq_end), window + 1);
 }
 
 /**
@@ -419,7 +415,7 @@ static void commit_pending(struct fnat_pkt *pkt, u32 rs_isn)
 /* Does the RS acknowledge the SYN with this ISN, with data of it perhaps? */
 static bool acks_syn(u32 ack, u32 isn, const struct fnat_tcp_offsets *off)
 {
-	return seq_within(ack, isn + off->seq + 1, FNAT_FIRST_WINDOW);
+	return fnat_tcp_seq_within(ack, isn + off->seq + 1, FNAT_FIRST_WINDOW);
 }
 
 /*
@@ -461,10 +457,10 @@ static void reply_accepts(struct fnat_pkt *pkt, const struct tcphdr *th, bool pa
 	if (th->rst || !tcp->has_rs_isn)
 		return;
 	if (!(tcp->unknown & FNAT_TCP_NO_RS_ISN) &&
-	    !seq_within(ntohl(th->seq), tcp->rs_isn + 1, FNAT_FIRST_WINDOW))
+	    !fnat_tcp_seq_within(ntohl(th->seq), tcp->rs_isn + 1, FNAT_FIRST_WINDOW))
 		return;
 	if (!payload && !th->fin &&
-	    !(th->ack && seq_within(ntohl(th->ack_seq), rs_view_isn + 2, FNAT_MAX_WINDOW)))
+	    !(th->ack && fnat_tcp_seq_within(ntohl(th->ack_seq), rs_view_isn + 2, FNAT_MAX_WINDOW)))
 		return;
 	WRITE_ONCE(tcp->accepted, FNAT_TCP_ACCEPTED);
 	fnat_sync_publish(pkt->flow);
@@ -484,17 +480,37 @@ static bool reply_goes_on(const struct fnat_tcp *tcp, const struct tcphdr *th, b
 			   (s32)(ntohl(th->ack_seq) - tcp->seq_end) > 0);
 }
 
+static bool answers_syn(const struct fnat_tcp *tcp, const struct tcphdr *th)
+{
+	u32 ack = ntohl(th->ack_seq);
+
+	return th->ack && (acks_syn(ack, tcp->client_isn, &tcp->off) ||
+			   (tcp->has_pending &&
+			    acks_syn(ack, tcp->pending_isn, &tcp->pending_off)));
+}
+
 /*
- * Advances the handshake and tells which offsets are this packet's. False: an answer
- * to an unknown SYN; or data before the RS has answered our SYN, which belongs to a
- * former connection of this port and is not for this client. (A bare ACK of that
- * kind must pass: the client resets the former connection with its answer.)
+ * Before the RS has answered our SYN, its data, its FIN, and an RST that is no answer
+ * either, belong to a former connection of this port: they are not for this client, and
+ * ip_vs would take the end of that one for the end of this one. (A bare ACK of that kind
+ * must pass: the client resets the former connection with its answer.)
+ */
+static bool reply_is_of_former(const struct fnat_tcp *tcp, const struct tcphdr *th, bool payload)
+{
+	if (likely(tcp->has_rs_isn) || th->syn)
+		return false;
+	return th->rst ? !answers_syn(tcp, th) : payload || th->fin;
+}
+
+/*
+ * Advances the handshake and tells which offsets are this packet's. False: it is an answer
+ * to an unknown SYN, or of a former connection.
  */
 static bool reply_offsets(struct fnat_pkt *pkt, const struct tcphdr *th, unsigned int payload,
 			  struct fnat_tcp_offsets *off)
 {
 	struct fnat_tcp *tcp = &pkt->flow->tcp;
-	bool stale;
+	bool stale = false;
 
 	if (likely(READ_ONCE(tcp->accepted) && !READ_ONCE(tcp->has_pending) &&
 		   !(tcp_flag_word(th) & (TCP_FLAG_SYN | TCP_FLAG_FIN | TCP_FLAG_RST)))) {
@@ -502,7 +518,10 @@ static bool reply_offsets(struct fnat_pkt *pkt, const struct tcphdr *th, unsigne
 		return true;
 	}
 	spin_lock_bh(&pkt->flow->lock);
-	stale = !tcp->has_rs_isn && payload && !th->syn;
+	if (reply_is_of_former(tcp, th, payload)) {
+		spin_unlock_bh(&pkt->flow->lock);
+		return false;
+	}
 	if (th->rst)
 		accepted_once(pkt->flow);
 	if (th->syn && th->ack)

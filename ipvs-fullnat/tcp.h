@@ -17,6 +17,12 @@ int fnat_tcp_admit(const struct fnat_flow *f, const struct sk_buff *skb, unsigne
 int fnat_tcp_request(struct fnat_pkt *pkt);
 int fnat_tcp_reply(struct fnat_pkt *pkt);
 
+/* Does x lie in [from, from + size)? Sequence numbers, modulo 2^32. */
+static inline bool fnat_tcp_seq_within(u32 x, u32 from, u32 size)
+{
+	return x - from < size;
+}
+
 /* Of what a host sends, what ip_vs does not misunderstand: see fnat_tcp_admit(). */
 static inline bool fnat_tcp_is_usual(const struct tcphdr *th)
 {

@@ -84,6 +84,13 @@ static void replace_options(struct fnat_pkt *pkt, const u8 *opts, unsigned int n
 	fnat_csum_end(pkt, sizeof(*th) + new_len, &csum);
 }
 
+/* Devices have limits to both, and queues count the segments. */
+static void set_segments(struct sk_buff *skb, unsigned int headers, unsigned int size)
+{
+	skb_shinfo(skb)->gso_size = size;
+	skb_shinfo(skb)->gso_segs = DIV_ROUND_UP(skb->len - headers, size);
+}
+
 /*
  * The length of a segment with the TOA must fit: payload of a GSO packet is
  * shared out anew. False: no room for any payload at all.
@@ -91,14 +98,13 @@ static void replace_options(struct fnat_pkt *pkt, const u8 *opts, unsigned int n
 static bool shrink_segments(struct fnat_pkt *pkt, unsigned int mtu)
 {
 	struct sk_buff *skb = pkt->skb;
-	struct skb_shared_info *shinfo = skb_shinfo(skb);
 	unsigned int headers = pkt->thoff + tcp_hdrlen(skb);
 
-	if (headers + shinfo->gso_size <= mtu)
+	if (headers + skb_shinfo(skb)->gso_size <= mtu)
 		return true;
 	if (headers + 8 > mtu)
 		return false;
-	shinfo->gso_size = mtu - headers;
+	set_segments(skb, headers, mtu - headers);
 	/* skb_segment() cannot cut the members of a list to another size */
 	if (skb_has_frag_list(skb) && skb_linearize(skb))
 		return false;
@@ -134,7 +140,6 @@ static int split(struct fnat_pkt *pkt, unsigned int mtu)
 {
 	struct sk_buff *skb = pkt->skb;
 	unsigned int headers = pkt->thoff + tcp_hdrlen(skb);
-	struct skb_shared_info *shinfo;
 
 	if (headers + 8 > mtu)
 		return FNAT_DROP(drop_toobig);
@@ -142,16 +147,19 @@ static int split(struct fnat_pkt *pkt, unsigned int mtu)
 		return FNAT_DROP(drop_csum);
 	if (skb_unclone(skb, GFP_ATOMIC) || (skb_has_frag_list(skb) && skb_linearize(skb)))
 		return FNAT_DROP(drop_nomem);
-	if (tcp_hdr(skb)->syn) {
-		/* a SYN cannot be cut in two; the client sends again what the RS lacks */
+	if (tcp_hdr(skb)->syn || tcp_hdr(skb)->urg) {
+		/*
+		 * A SYN cannot be cut in two, and both parts would have the same urgent pointer;
+		 * the client sends again what the RS lacks.
+		 */
 		if (pskb_trim(skb, mtu))
 			return FNAT_DROP(drop_nomem);
+		tcp_hdr(skb)->fin = 0;
 	} else {
-		shinfo = skb_shinfo(skb);
-		shinfo->gso_size = mtu - headers;
-		shinfo->gso_type = SKB_GSO_DODGY |
-			(fnat_is_v6(pkt->flow->af) ? SKB_GSO_TCPV6 : SKB_GSO_TCPV4);
-		shinfo->gso_segs = 0;
+		skb_shinfo(skb)->gso_type = SKB_GSO_DODGY |
+			(fnat_is_v6(pkt->flow->af) ? SKB_GSO_TCPV6 : SKB_GSO_TCPV4) |
+			(tcp_hdr(skb)->cwr ? SKB_GSO_TCP_ECN : 0);
+		set_segments(skb, headers, mtu - headers);
 		fnat_ip_forget_fragments(skb, pkt->flow->af);
 	}
 	checksum_set_partial(pkt);

@@ -84,6 +84,11 @@ class Kernel:
         return '-debug-' in self.release
 
     @property
+    def is_native(self):
+        """Does this host execute it as a process?"""
+        return '-native-' in self.release
+
+    @property
     def vmlinuz(self):
         """The kernel itself; newer ones lie beside their modules."""
         path = f'{self.directory}/boot/vmlinuz-{self.release}'

@@ -46,7 +46,9 @@ struct toa_net {
 	struct ratelimit_state stranger_reports;
 	struct ctl_table_header *sysctl;
 	struct ctl_table *sysctl_table;
-	atomic_t entries;	/* in the table; not counted for the initial namespace */
+	/* these are not counted for the initial namespace */
+	atomic_t entries;	/* in the table */
+	atomic_t calls;		/* of getname() that are waited for */
 };
 
 extern unsigned int toa_net_id;
@@ -119,6 +121,12 @@ void toa_policy_print_layouts(const struct net *net, char *buf, size_t size);
 int toa_sysctl_net_init(struct net *net, struct toa_net *tn);
 void toa_sysctl_net_exit(struct toa_net *tn);
 
+/* toa_share.c: what namespaces may have of what is the host's */
+bool toa_take(atomic_t *count, unsigned int max);
+bool toa_share_take(const struct net *net, atomic_t *of_others, atomic_t *of_net,
+		    unsigned int max);
+void toa_share_give_back(const struct net *net, atomic_t *of_others, atomic_t *of_net);
+
 /* toa_table.c: the clients, by socket */
 int toa_table_init(void);
 void toa_table_exit(void);
@@ -139,6 +147,7 @@ void toa_conn_peername(const struct sock *sk, struct sockaddr *uaddr);
 int toa_conn_nat64_client(struct sock *sk, struct toa_client *client);
 
 /* toa_mptcp.c */
+bool toa_mptcp_may_have_client(const struct sock *msk);
 bool toa_mptcp_client(const struct sock *msk, struct toa_client *client);
 
 /* toa_sockopt.c: NAT64 clients, by getsockopt() */

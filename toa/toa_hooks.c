@@ -142,14 +142,28 @@ static struct socket *toa_canary;
 static bool toa_canary_seen;
 
 /*
- * A TCP socket has its entry before anybody has the socket. One without must not cost an
- * instance: there are maxactive, and who keeps his own socket locked keeps its callers in
- * getname().
+ * There are maxactive instances for all of the host, and who keeps his own socket locked keeps
+ * its callers in getname(). So a socket without a client must not cost one: TCP's has its entry
+ * before anybody has the socket. Nor must a namespace whose root can make clients for himself
+ * cost them all.
  */
 static bool toa_may_have_client(const struct sock *sk)
 {
-	return sk->sk_protocol == IPPROTO_MPTCP ||
-	       (sk->sk_protocol == IPPROTO_TCP && toa_table_has(sk));
+	if (sk->sk_protocol == IPPROTO_MPTCP)
+		return toa_mptcp_may_have_client(sk);
+	return sk->sk_protocol == IPPROTO_TCP && toa_table_has(sk);
+}
+
+static atomic_t toa_calls_of_others = ATOMIC_INIT(0);	/* of namespaces but the initial one */
+static atomic_long_t toa_calls_refused = ATOMIC_LONG_INIT(0);
+static unsigned int toa_calls_max = INT_MAX;	/* maxactive, once the kernel has it */
+
+static bool toa_call_begins(const struct net *net)
+{
+	if (toa_share_take(net, &toa_calls_of_others, &toa_net(net)->calls, toa_calls_max))
+		return true;
+	atomic_long_inc(&toa_calls_refused);
+	return false;
 }
 
 /*
@@ -165,7 +179,8 @@ static int toa_on_getname(struct kretprobe_instance *ri, struct pt_regs *regs)
 
 	if (sock == toa_canary)
 		WRITE_ONCE(toa_canary_seen, true);
-	if (!peer || current->flags & PF_KTHREAD || !sk || !toa_may_have_client(sk))
+	if (!peer || current->flags & PF_KTHREAD || !sk || !toa_may_have_client(sk) ||
+	    !toa_call_begins(sock_net(sk)))
 		return 1;	/* no interest in the return */
 	call->sk = sk;
 	call->uaddr = (struct sockaddr *)regs_get_kernel_argument(regs, 1);
@@ -175,8 +190,10 @@ static int toa_on_getname(struct kretprobe_instance *ri, struct pt_regs *regs)
 static int toa_on_getname_return(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
 	const struct toa_getname *call = (struct toa_getname *)ri->data;
+	const struct net *net = sock_net(call->sk);	/* the caller holds the socket */
 	int len = regs_return_value(regs);
 
+	toa_share_give_back(net, &toa_calls_of_others, &toa_net(net)->calls);
 	if (len > 0)
 		toa_conn_peername(call->sk, call->uaddr);
 	return 0;
@@ -231,14 +248,18 @@ static int toa_probes_init(unsigned int maxactive)
 			toa_probes_exit(i);
 			return toa_probe_refused(toa_probes[i].kp.symbol_name, err);
 		}
+		toa_calls_max = toa_probes[i].maxactive;
 	}
 	return 0;
 }
 
-/* Calls of getname() that went unchanged because maxactive others were sleeping in it. */
+/*
+ * Calls of getname() that went unchanged because maxactive others were sleeping in it, or as
+ * many as a namespace may have.
+ */
 unsigned long toa_hooks_missed_instances(void)
 {
-	unsigned long sum = 0;
+	unsigned long sum = atomic_long_read(&toa_calls_refused);
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(toa_probes); i++)
@@ -305,12 +326,14 @@ static bool toa_armed = true;
 
 static void toa_watch(struct work_struct *work)
 {
+	unsigned long missed = toa_hooks_missed_instances();
 	struct sockaddr_storage addr;
 	bool armed;
 
 	WRITE_ONCE(toa_canary_seen, false);
 	kernel_getsockname(toa_canary, (struct sockaddr *)&addr);
-	armed = READ_ONCE(toa_canary_seen);
+	/* without an instance nobody told us, and that is counted */
+	armed = READ_ONCE(toa_canary_seen) || toa_hooks_missed_instances() != missed;
 	if (!armed && toa_armed)
 		pr_warn("probes are switched off (debugfs kprobes/enabled): applications see the load balancer's address\n");
 	else if (armed && !toa_armed)

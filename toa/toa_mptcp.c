@@ -106,6 +106,27 @@ static bool toa_mptcp_lookup(const struct sock *ssk, struct toa_client *client)
 }
 
 /**
+ * toa_mptcp_may_have_client - may toa_mptcp_client() find one?
+ * @msk: the socket that the application has
+ *
+ * Any context.
+ */
+bool toa_mptcp_may_have_client(const struct sock *msk)
+{
+	bool may = false;
+	struct sock *ssk;
+
+	rcu_read_lock();
+	ssk = toa_mptcp_subflow(msk);
+	if (ssk) {
+		may = toa_mptcp_handshaking(ssk) || toa_table_has(ssk);
+		sock_gen_put(ssk);
+	}
+	rcu_read_unlock();
+	return may;
+}
+
+/**
  * toa_mptcp_client - the client of an MPTCP socket
  * @msk: the socket that the application has
  * @client: the answer

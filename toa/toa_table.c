@@ -44,9 +44,6 @@ static unsigned int toa_max_entries = 1 << 20;
 module_param_named(max_entries, toa_max_entries, uint, 0644);
 MODULE_PARM_DESC(max_entries, "connections to remember at most (default 1048576)");
 
-/* Another namespace than the initial one may have a quarter of them, all others 7/8. */
-#define TOA_NET_SHARE 4
-
 static struct kmem_cache *toa_cache;
 static struct toa_bucket *toa_buckets;
 static unsigned int toa_bucket_bits;
@@ -69,41 +66,21 @@ static struct toa_entry *toa_bucket_find(struct toa_bucket *b, const struct sock
 	return NULL;
 }
 
-static bool toa_take(atomic_t *entries, unsigned int max)
-{
-	if (atomic_inc_return(entries) <= max)
-		return true;
-	atomic_dec(entries);
-	return false;
-}
-
-/*
- * Who is root in namespaces of his own can make connections that have any name there: he shall
- * not fill the table for the host, nor with one of them for the other namespaces.
- */
 static bool toa_table_take(struct net *net)
 {
-	unsigned int max = toa_table_max(), share = DIV_ROUND_UP(max, TOA_NET_SHARE);
+	unsigned int max = toa_table_max();
 
 	if (!toa_take(&toa_entries, max))
 		return false;
-	if (net_eq(net, &init_net))
+	if (toa_share_take(net, &toa_entries_of_others, &toa_net(net)->entries, max))
 		return true;
-	if (toa_take(&toa_entries_of_others, max - share / 2)) {
-		if (toa_take(&toa_net(net)->entries, share))
-			return true;
-		atomic_dec(&toa_entries_of_others);
-	}
 	atomic_dec(&toa_entries);
 	return false;
 }
 
 static void toa_table_give_back(struct net *net)
 {
-	if (!net_eq(net, &init_net)) {
-		atomic_dec(&toa_net(net)->entries);
-		atomic_dec(&toa_entries_of_others);
-	}
+	toa_share_give_back(net, &toa_entries_of_others, &toa_net(net)->entries);
 	atomic_dec(&toa_entries);
 }
 

@@ -12,11 +12,15 @@ Seen failing, each with a copy of the modules that was broken like this:
   any SYN-ACK passed on: forged_after_damaged_syn
   an accepted connection's options left as they are: forged_on_live_wire
 """
+import errno
+import fcntl
 import os
+import struct
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import basics, observe
-from lib.rawtcp import (MSS, SACK_PERMITTED, WINDOW_SCALE, RawHost, RawTcp, timestamps, toa)
+from lib.rawtcp import (MSS, SACK_PERMITTED, WINDOW_SCALE, RawHost, RawTcp, device_mac,
+                        make_packet, timestamps, toa)
 from lib.segments import (answer_to, check_segments, full_payload, requests_of, slow_server)
 
 FORGED, FORGED_V6 = V4.forged, V6.forged
@@ -117,6 +121,66 @@ def test_misplaced_checksum(t, family):
     equal({packet.source for packet in packets}, {packets[0].source}, 'LIPs and ports')
     equal({packet.dport for packet in packets}, {8000}, 'ports of the server')
     equal({packet.toa for packet in packets if packet.payload_len}, {peer.own}, 'TOAs')
+
+
+class Tap:
+    """A virtual machine's card on a host: what it sends, with what it says of the packet."""
+    TUNSETIFF = 0x400454ca
+    TAP, NO_PI, VNET_HDR = 0x0002, 0x1000, 0x4000
+
+    def __init__(self, host, device, address):
+        run('modprobe tun')
+        with host:
+            self.fd = os.open('/dev/net/tun', os.O_RDWR)
+            fcntl.ioctl(self.fd, self.TUNSETIFF, struct.pack(
+                '16sH14x', device.encode(), self.TAP | self.NO_PI | self.VNET_HDR))
+        host.batch([f'addr add {address} dev {device}', f'link set {device} up'])
+        self.link = device_mac(host, device) + bytes.fromhex('020000000001')
+
+    def send(self, packet, start, offset):
+        """An IPv4 packet whose checksum is to be made: from this byte of the frame on, to be
+        written there behind it."""
+        header = struct.pack('=BBHHHH', 1, 0, 54, 0, start, offset)
+        os.write(self.fd, header + self.link + b'\x08\0' + packet)
+
+
+def test_checksum_before_ip(t):
+    """A virtual machine says that the checksum is one of the link's header, or of IP's: such a
+    packet is dropped as malformed, if the kernel lets it in at all."""
+    t.fullnat(8000)
+    tap = Tap(t.lb, 'tap0', '100.64.0.1/24')
+    syn = make_packet('100.64.0.2', VIP, RawTcp(None, VIP, 8000).segment('S', MSS))
+    wanted = 0
+    for start in 0, 12, 14, 20:
+        try:
+            tap.send(syn, start, 16)
+            wanted += 1
+        except OSError as error:
+            equal(error.errno, errno.EINVAL, f'start {start}: error')
+        until(lambda: t.lb.fullnat_stats()['drop_malformed'] == wanted,
+              what=f'start {start}: it is malformed')
+    check(wanted >= 2, 'the kernel lets in none')
+
+
+def test_urgent(t, family):
+    """A first request too long by its TOA, with urgent data at its end: it is not cut in two, of
+    which each would have an urgent pointer. The server gets what fits, the client sends the rest
+    again."""
+    family.fullnat(t)
+    t.rs1.peer_server(8000, family=family.af, speaks_first=False)
+    watched = t.rs1.capture()
+    stamp = timestamps(1000)
+    peer = RawTcp(family.raw(t), family.vip, 8000).connect(MSS + SACK_PERMITTED + stamp, stamp)
+    payload = bytes(full_payload(family, stamp))
+    segment = peer.segment('FPAU', stamp, payload)
+    segment = segment[:18] + struct.pack('!H', len(payload)) + segment[20:]
+    peer.host.send(make_packet(peer.host.address, family.vip, segment))
+    answer = peer.expect(lambda p: p.ack != peer.seq, what='an acknowledgment')
+    equal(peer.seq + len(payload) - answer.ack & 0xffffffff, family.toa_length,
+          'bytes that are not acknowledged')
+    urgent = [(packet.payload_len, packet.flags) for packet in watched.packets()
+              if packet.dst == family.rs1 and 'U' in packet.flags]
+    equal(urgent, [(len(payload) - family.toa_length, 'PAU')], 'urgent packets')
 
 
 def test_forged_on_live(t, family):

@@ -10,6 +10,7 @@ timer on the LB let bulk time out. With a copy of the modules that was broken li
   packets in a list not marked to be cut anew, on 6.12: lists_with_toa (not lists_both_ways)
   packets in a list dropped, on 6.12: lists_both_ways
   checksums of many datagrams in one not seeded: udp_gso
+  the number of segments forgotten: segments_limited
 """
 import os
 import re
@@ -115,6 +116,24 @@ def every_mix(t, family, size):
 def test_mixes(t, family):
     """256 kB each way in every mix."""
     every_mix(t, family, 256 << 10)
+
+
+def test_segments_limited(t, family):
+    """A device takes at most so many segments in a packet, as some cards do: those that have more
+    are cut before, on both paths."""
+    blob = os.urandom(2 << 20)
+    family.fullnat(t)
+    t.rs1.peer_server(8000, family=family.af, handler=exchange(blob))
+    t.lb.run('ip link set inner gso_max_segs 4')
+    for fast in 1, 0:
+        t.lb.sysctl('net.ipv4.vs.fullnat_fast_path', fast)
+        count_big(t, 1500)
+        capture = t.rs1.capture()
+        both_ways(t, family, blob, f'fast path {fast}')
+        sizes = [packet.payload_len for packet in capture.packets() if packet.dst == family.rs1]
+        check(big(t)[0] > 10, f'fast path {fast}: the LB got no packet of many segments')
+        check(max(sizes) <= 4 * 1460, f'fast path {fast}: {max(sizes)} bytes in a packet')
+    check_no_drops(t)
 
 
 @long

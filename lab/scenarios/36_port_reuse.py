@@ -7,10 +7,14 @@ Seen failing, each with a copy of the modules that was broken like this:
   ISNs and timestamps not rewritten: all but last_ack_missing and backwards_passed
   timestamps always rewritten: backwards_passed
   a port free for takeover as soon as both have sent a FIN: last_ack_missing
+  the clock of timestamps raised to whatever was echoed, and a slack each time: fast_clock,
+    odd_clock
+  an RST or a FIN of the port's former connection sent on: late_end
   late replies sent through ip_vs's output hook: late_fin
 """
 import os
 import re
+import time
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import observe
@@ -23,20 +27,26 @@ CONNECTIONS = 30
 START = 0x40000000
 
 
-def short_connection(host, family, number, stamped, challenges=0):
+def short_connection(host, family, server, number, stamped, challenges=0, leap=0):
     """A connection from a host whose ISN and clock are far behind those of the one before: its
-    SYN is answered at once, by its SYN-ACK unless challenges are allowed. The server closes, then
-    the client. Returns the client."""
+    SYN is answered at once, by its SYN-ACK unless challenges are allowed. After it the host's
+    clock leaps. The server closes, then the client. Returns the client.
+
+    The server's close() has returned by then: what comes while it runs waits in the backlog of the
+    socket, and is thrown away with that, the next SYN, too (__tcp_close(), tcp_fin())."""
     tsval = START - number * 100000
     options = MSS + WINDOW_SCALE + b'\1'
     stamp = timestamps(tsval) if stamped else b''
     peer = RawTcp(host, family.vip, 8000, isn=(START - number * 50000000) & 0xffffffff)
     peer.begin_anew(options + SACK_PERMITTED * stamped + stamp[2:], challenges=challenges)
+    if stamped:
+        stamp = timestamps(tsval + leap)
     peer.send('A', stamp)
     line = greeting(peer.own)
     equal(peer.read(len(line)), line, f'connection {number}: greeting')
     fin = peer.expect(lambda p: 'F' in p.flags, what='the server\'s FIN')
     peer.ack = (fin.seq + 1) & 0xffffffff
+    until(lambda: len(server.ended) > number, what='the server has closed')
     peer.send('FA', stamp)
     peer.expect(lambda p: p.flags == 'A' and p.ack == peer.seq, what='the ACK of the FIN')
     return peer.own
@@ -56,7 +66,7 @@ def through_one_port(t, family, mode, stamped):
     server = t.rs1.peer_server(8000, family=family.af, handler=says_and_closes)
     capture = t.rs1.capture()
     host = family.raw(t)
-    asked = [short_connection(host, family, number, stamped(number))
+    asked = [short_connection(host, family, server, number, stamped(number))
              for number in range(CONNECTIONS)]
     equal(server.clients, asked, 'clients')
     equal(time_waits(t.rs1, family), 1, 'TIME_WAITs of the server')
@@ -99,6 +109,44 @@ def test_backwards_stripped(t, family):
     equal([str(packet) for packet in syns if packet.timestamps], [], 'SYNs with timestamps')
 
 
+def with_leap(t, family, leap, ports=1):
+    """Connections through so many ports in turn, all with timestamps, the first one with a clock
+    that leaps so far after its SYN. Returns the timestamps of the SYNs at the server, and the
+    seconds that all this took."""
+    family.few_ports(t, PORT, PORT + ports - 1)
+    t.lb.sysctl('net.ipv4.vs.fullnat_timeout_timewait', 300)
+    server = t.rs1.peer_server(8000, family=family.af, handler=says_and_closes)
+    capture = t.rs1.capture()
+    host = family.raw(t)
+    began = time.monotonic()
+    asked = [short_connection(host, family, server, number, True, leap=0 if number else leap)
+             for number in range(6)]
+    equal(server.clients, asked, 'clients')
+    seconds = time.monotonic() - began
+    return [packet.timestamps for packet in capture.packets() if packet.flags == 'S'], seconds
+
+
+def test_fast_clock(t, family):
+    """The clock of one client is faster than time: the LIP's clock is ahead of that afterwards,
+    for all, and then goes on as time does."""
+    clock, seconds = with_leap(t, family, 20000)
+    clock = [stamp[0] for stamp in clock]
+    steps = [(after - before) & 0xffffffff for before, after in zip(clock, clock[1:])]
+    check(20000 < steps[0] < 30000 + seconds * 1000, f'first step: {steps}')
+    check(sum(steps[1:]) < 50 + seconds * 1000, f'steps in {seconds:.1f} s: {steps}')
+
+
+@each((61000, (1 << 31) - 10000))
+def test_odd_clock(t, leap):
+    """The clock of one client leaps by minutes or weeks: nobody follows it. The next ones at its
+    port have no timestamps, which the server would not believe; those at the other port have."""
+    stamps, seconds = with_leap(t, V4, leap, ports=2)
+    equal(stamps[2::2], [None] * 2, 'timestamps of the next ones at the same port')
+    clock = [stamp[0] for stamp in (stamps[0], *stamps[1::2])]
+    steps = [(after - before) & 0xffffffff for before, after in zip(clock, clock[1:])]
+    check(sum(steps) < 50 + seconds * 1000, f'steps in {seconds:.1f} s: {steps}')
+
+
 def test_backwards_passed(t, family):
     """The service passes the timestamps on as they are: a SYN whose clock is behind is answered
     by the server's TIME_WAIT, and ends that by its RST; the next one succeeds."""
@@ -106,7 +154,8 @@ def test_backwards_passed(t, family):
     server = t.rs1.peer_server(8000, family=family.af, handler=says_and_closes)
     capture = t.rs1.capture()
     host = family.raw(t)
-    asked = [short_connection(host, family, number, True, challenges=1) for number in range(5)]
+    asked = [short_connection(host, family, server, number, True, challenges=1)
+             for number in range(5)]
     equal(server.clients, asked, 'clients')
     syns = [packet for packet in capture.packets() if packet.flags == 'S']
     equal([packet.timestamps[0] for packet in syns],
@@ -158,6 +207,37 @@ def test_late_fin(t, family):
     check(t.lb.fullnat_stats()['drop_stale_reply'], 'no FIN came in time')
 
 
+def test_late_end(t, family):
+    """The FIN of the port's former connection comes once more, or an RST, right behind the SYN
+    of the next client: that one's connection is none the worse for it. It lives as long as one
+    does, and when it has ended the port is free."""
+    server = RawHost(t.rs1, 'eth0', family.host(77), t.lb, 'inner')
+    family.few_ports(t, PORT, PORT, servers=(server.address,))
+    host = family.raw(t)
+    for count, late in enumerate(('FA', 'R', 'RA', 'A'), 1):
+        former = closed_connection(RawTcp(host, family.vip, 8000), server)
+        client = RawTcp(host, family.vip, 8000)
+        client.send('S', MSS)
+        syn = until(lambda: server.receive(1), what='the SYN')
+        equal(syn.source, former.remote, f'{late}: source of the next SYN')
+        server.send(make_packet(server.address, family.lip,
+                                former.segment(late, seq=former.seq - ('F' in late))))
+        end = RawTcp(server, *former.remote, sport=8000)
+        end.ack = syn.seq + 1
+        end.send('SA', MSS)
+        client.synack(client.expect(lambda p: p.flags == 'SA', what=f'{late}: the SYN-ACK'))
+        client.send('A')
+        end.expect(lambda p: p.flags == 'A', what=f'{late}: the ACK')
+        equal(states_of(t, client.sport), ['ESTABLISHED'], f'{late}: state')
+        end.send('FA')
+        client.expect(lambda p: 'F' in p.flags, what=f'{late}: the FIN')
+        client.ack = client.ack + 1 & 0xffffffff
+        client.send('FA')
+        end.expect(lambda p: 'F' in p.flags, what=f"{late}: the client's FIN")
+        equal(t.lb.fullnat_stats()['drop_stale_reply'], min(count, 3), f'{late}: drop_stale_reply')
+    equal(t.lb.fullnat_stats()['drop_exhausted'], 0, 'drop_exhausted')
+
+
 def test_last_ack_missing(t, family):
     """The client's ACK of the server's FIN has not come: the server is not done with the port,
     so nobody gets it. When it has come, the next SYN is answered at once."""
@@ -173,6 +253,7 @@ def test_last_ack_missing(t, family):
     second = RawTcp(host, family.vip, 8000)
     second.send('S', seq=second.isn)
     until(lambda: t.lb.fullnat_stats()['drop_exhausted'] == 1, what='the SYN is dropped')
+    until(lambda: server.ended, what='the server has closed')
     first.send('A', ack=fin.seq + 1)
     second.begin_anew(challenges=0)
     second.send('A')

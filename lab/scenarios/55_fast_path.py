@@ -10,6 +10,7 @@ import time
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
 from lib import basics, observe
+from lib.nfqueue import Accepting
 from lib.observe import fast
 from lib.rawtcp import device_mac
 from lib.traffic import echo, greeted, reset
@@ -350,6 +351,21 @@ def test_queued(t):
     wait_for_term()
     for _ in range(3):      # what is queued permits nothing
         check_stands_still_anywhere(t, sock, 'queued')
+
+
+@each(FAMILIES)
+def test_from_queue(t, family):
+    """A rule before PRE_ROUTING's other hooks hands packets to a program that accepts them. They
+    go on in its context, where the fast path is not for them."""
+    sock = opened(t, family)
+    check_fast(t, sock, 'before')
+    t.lb.nft('table inet early {\nchain c {\ntype filter hook prerouting priority raw\n'
+             f'tcp dport {PORT} queue num 7\ntcp sport {PORT} queue num 7\n}}\n}}')
+    program = Accepting(t.lb, 7)
+    equal(use(t, sock), [0, 0], 'shares of fast packets from a queue')
+    check(program.count >= 80, f'{program.count} packets were in the queue')
+    t.lb.nft('delete table inet early')
+    check_fast(t, sock, 'after')
 
 
 @each(FAMILIES)

@@ -11,8 +11,11 @@ packet and any address can be the source. One line per case, "ok NAME" or
 import contextlib
 import ctypes
 import errno
+import fcntl
+import mmap
 import os
 import random
+import select
 import socket
 import struct
 import subprocess
@@ -306,6 +309,42 @@ class Peer:
     def reset(self):
         """End it at once."""
         self.send(RST | ACK)
+
+
+# --- calls that sleep
+
+class SlowPage:
+    """A page of memory that does not come, to whoever reads it, until somebody says so
+    (userfaultfd)."""
+    USERFAULTFD, API, UFFDIO_API, UFFDIO_REGISTER = 323, 0xaa, 0xc018aa3f, 0xc020aa00
+    REGISTER_MODE_MISSING = 1
+
+    def __init__(self):
+        self.memory = mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.fd = LIBC.syscall(self.USERFAULTFD, os.O_CLOEXEC | os.O_NONBLOCK)
+        if self.fd < 0:
+            raise Skipped('a kernel without userfaultfd')
+        self._ioctl(self.UFFDIO_API, self.API, 0, 0)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
+        self._ioctl(self.UFFDIO_REGISTER, address, mmap.PAGESIZE, self.REGISTER_MODE_MISSING, 0)
+
+    def _ioctl(self, request, *values):
+        fcntl.ioctl(self.fd, request, struct.pack(f'{len(values)}Q', *values))
+
+    def wait_for_reader(self, seconds=20):
+        """Until somebody sleeps."""
+        if not select.select([self.fd], [], [], seconds)[0]:
+            raise Failed(f'nobody has read the page within {seconds} s')
+
+    def come(self):
+        """Who sleeps goes on."""
+        os.close(self.fd)
+
+
+def sleeps(tid):
+    """Does the thread of ours sleep, until something happens that no signal can be?"""
+    with open(f'/proc/self/task/{tid}/stat', encoding='ascii') as file:
+        return file.read().rpartition(')')[2].split()[0] == 'D'
 
 
 # --- the server's side

@@ -10,11 +10,11 @@ import sys
 import threading
 import time
 
-from harness import (ACK, CLIENT4, IPPROTO_MPTCP, LIP4, PSH, SRV4, TOOL, TS, Failed, Peer,
-                     Wire, abort, accepted, case, check_names, check_without_module, counters,
-                     entries, expect, is_loaded, kernel_log, listen, load, main, mark_kernel_log,
-                     netns, port_of, reload_module, run, selftest, setup, stats, sysctl, teardown,
-                     toa, unload, wait_for)
+from harness import (ACK, CLIENT4, IPPROTO_MPTCP, LIP4, PSH, SO_PROTOCOL, SRV4, TOOL, TS, Failed,
+                     Peer, SlowPage, Wire, abort, accepted, case, check_names,
+                     check_without_module, counters, entries, expect, is_loaded, kernel_log,
+                     listen, load, main, mark_kernel_log, netns, port_of, reload_module, run,
+                     selftest, setup, sleeps, stats, sysctl, teardown, toa, unload, wait_for)
 
 
 @case
@@ -228,10 +228,9 @@ def unload_live(wire):
 
 
 class Traffic:
-    """Connections with TOA, and getpeername() of a busy socket of this protocol, all the time."""
+    """Connections with TOA, and getpeername() of a busy socket, all the time."""
 
-    def __init__(self, protocol=0):
-        self.protocol = protocol
+    def __init__(self):
         self.stop, self.errors, self.told, self.wires = threading.Event(), [], 0, 0
         self.threads = [threading.Thread(target=self.guard, args=(f,))
                         for f in (self.connect, self.sleepers)]
@@ -261,8 +260,8 @@ class Traffic:
 
     def sleepers(self):
         """Threads that ask for the name while others hold the socket's lock."""
-        with listen(proto=self.protocol, ns='toa-c') as server, netns('toa-c'), \
-                socket.socket(socket.AF_INET, socket.SOCK_STREAM, self.protocol) as conn:
+        with listen(ns='toa-c') as server, netns('toa-c'), \
+                socket.socket(socket.AF_INET, socket.SOCK_STREAM) as conn:
             conn.connect(('127.0.0.1', port_of(server)))
             far, _ = server.accept()
             fcntl.fcntl(conn, fcntl.F_SETFL, os.O_NONBLOCK)
@@ -292,17 +291,64 @@ class Traffic:
             raise Failed('; '.join(self.errors))
 
 
+class Asleep:
+    """Calls of getpeername() that sleep, since somebody is in the middle of send() with the same
+    socket and its lock: the page that he sends from does not come as long as the block lasts."""
+
+    def __init__(self, conn, count):
+        self.conn = conn
+        self.threads = [threading.Thread(target=self.ask) for _ in range(count)]
+        self.names = []
+
+    def ask(self):
+        """Asks, and is told later."""
+        self.names.append(self.conn.getpeername())
+
+    def __enter__(self):
+        self.page = SlowPage()
+        self.sender = threading.Thread(target=self.conn.send, args=(self.page.memory,))
+        self.sender.start()
+        self.page.wait_for_reader()
+        for thread in self.threads:
+            thread.start()
+        wait_for('calls that sleep', lambda: all(sleeps(t.native_id) for t in self.threads))
+        return self
+
+    def __exit__(self, *_):
+        self.page.come()
+        for thread in (self.sender, *self.threads):
+            thread.join()
+
+
+def name_of_new(wire, port):
+    """What accept() says of one more connection with a TOA."""
+    with listen() as server:
+        peer = Peer(wire, SRV4, port_of(server)).connect(toa(200, CLIENT4, port))
+        with accepted(server, peer) as (_, name):
+            return name == (CLIENT4, port)
+
+
 @case
-def missed_is_counted(_):
-    """More calls of getpeername() sleep than "maxactive" has room for: the others get the wire's
-    name and are counted, and toa-diag says so. An MPTCP socket may always have a client."""
+def missed_is_counted(wire):
+    """Calls of getpeername() sleep, as many as "maxactive" has room for: the others get the wire's
+    name and are counted, and toa-diag says so. The module does not take that for probes that are
+    switched off, which it looks for every ten seconds."""
     reload_module('maxactive=1')
-    traffic = Traffic(IPPROTO_MPTCP)
-    try:
-        wait_for('missed calls', lambda: traffic.errors or (
-            stats()['module_missed_instances'] != '0' and traffic.wires and traffic.told))
-    finally:
-        traffic.finish()
+    with listen() as server:
+        peer = Peer(wire, SRV4, port_of(server)).connect(toa(200, CLIENT4, 50018))
+        with accepted(server, peer) as (conn, _):
+            with Asleep(conn, 1) as asleep:
+                expect('the client is known', name_of_new(wire, 50019), False)
+                missed = int(stats()['module_missed_instances'])
+                if not missed:
+                    raise Failed('nothing is counted')
+                wait_for('the next look for probes', lambda: int(
+                    stats()['module_missed_instances']) > missed)
+                expect('probes armed', stats()['module_probes_armed'], '1')
+            expect('names', asleep.names, [(CLIENT4, 50018)])
+        expect('the client is known', name_of_new(wire, 50020), True)
+    if 'switched off' in kernel_log():
+        raise Failed(f'in dmesg: {kernel_log()}')
     missed = stats()['module_missed_instances']
     done = run('ip', 'netns', 'exec', 'toa-s', TOOL, '80', '-s', '0.1', check=False)
     expect('exit status of toa-diag', done.returncode, 1)
@@ -312,15 +358,35 @@ def missed_is_counted(_):
 
 
 @case
-def others_miss_nothing(_):
-    """Calls that sleep with a socket that has no client take no room from the others."""
-    reload_module('maxactive=3')    # both CPUs may enter while one call of the others sleeps
-    traffic = Traffic()
-    try:
-        wait_for('connections', lambda: traffic.errors or traffic.told > 100)
-    finally:
-        traffic.finish()
-    expect('names of the wire', traffic.wires, 0)
+def namespace_has_a_share(wire):
+    """Who can make clients for himself, in a namespace of his own, does not get all of maxactive."""
+    reload_module('maxactive=8')
+    with listen() as server:
+        peer = Peer(wire, SRV4, port_of(server)).connect(toa(200, CLIENT4, 50018))
+        with accepted(server, peer) as (conn, name):
+            with Asleep(conn, 5) as asleep:
+                pass
+            expect('names', sorted(asleep.names),
+                   sorted([name] * 2 + [(peer.src, peer.sport)] * 3))
+            expect('missed', stats()['module_missed_instances'], '3')
+            expect('name afterwards', conn.getpeername(), name)
+
+
+@case
+def others_miss_nothing(wire):
+    """Calls that sleep with a socket that has no client take no room from the others, be it
+    MPTCP's, which knows its client by another socket."""
+    reload_module('maxactive=3')
+    for protocol in (0, IPPROTO_MPTCP):
+        with listen(proto=protocol, ns='toa-c') as server, netns('toa-c'), \
+                socket.socket(socket.AF_INET, socket.SOCK_STREAM, protocol) as conn:
+            conn.connect(('127.0.0.1', port_of(server)))
+            far, _ = server.accept()
+            with far:
+                expect('protocol', far.getsockopt(socket.SOL_SOCKET, SO_PROTOCOL), protocol or 6)
+                with Asleep(conn, 3) as asleep:
+                    expect('the client is known', name_of_new(wire, 50018), True)
+                expect('names', asleep.names, [('127.0.0.1', port_of(server))] * 3)
     expect('missed', stats()['module_missed_instances'], '0')
 
 

@@ -10,8 +10,9 @@ import pcap
 from . import basics
 
 MARK = b'lab: end of capture'
-# everything but neighbour discovery, which comes when it likes
-TRAFFIC = 'ip or (ip6 and not (icmp6 and ip6[40] >= 133 and ip6[40] <= 137))'
+# everything but neighbour discovery and memberships, which come when they like
+TRAFFIC = ('ip or (ip6 and not (icmp6 and ip6[40] >= 133 and ip6[40] <= 137) and '
+           'not (ip6[6] = 0 and ip6[40] = 58))')
 MARK_TYPE = 0x88b5      # an ethertype for experiments
 
 

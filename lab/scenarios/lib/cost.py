@@ -4,7 +4,7 @@ tracer. Without KVM the clock is the host's, so look at medians and quotients.""
 import re
 import statistics
 
-from . import basics
+from . import basics, trace
 
 TRACING = '/sys/kernel/tracing/'
 DURATION = re.compile(r'\s([\d.]+) us\s')
@@ -25,6 +25,7 @@ class Cost:
         self.durations = []
 
     def __enter__(self):
+        trace.need('set_graph_function')
         write('buffer_size_kb', BUFFER_KB)
         write('set_graph_function', self.function)
         write('set_ftrace_filter', self.function)

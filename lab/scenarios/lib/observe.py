@@ -23,6 +23,14 @@ def tcp_counters(host):
     return found
 
 
+def lost(t):
+    """Where packets were dropped, in words, for a scenario that misses one; '' if nowhere."""
+    return ', '.join(
+        f'{host} {name} {value}' for host in t.hosts
+        for name, value in (tcp_counters(host) | host.counters('ip_vs_fullnat_stats')).items()
+        if value and re.search('drop_|Drop|Overflow|PAWS|AckSkipped|ReqQFull', name))
+
+
 def overview(host):
     """/proc/net/ip_vs_fullnat: {'service tcp 203.0.113.80:80': {'conns': 1, ...}, ...}."""
     found = {}

@@ -209,10 +209,11 @@ class RawTcp:
 
     def expect(self, wanted=lambda packet: True, timeout=10, what='an answer'):
         """The next packet of this connection for which wanted(packet) is true."""
+        timeout *= basics.SCALE
         deadline = time.monotonic() + timeout
         while True:
             packet = self.host.receive(max(0, deadline - time.monotonic()))
-            basics.check(packet, f'{what}: not within {timeout} s')
+            basics.check(packet, f'{what}: not within {timeout:.0f} s')
             if packet.dport == self.sport and packet.source == self.remote and wanted(packet):
                 return packet
 

@@ -25,7 +25,7 @@ import traceback
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # pylint: disable=wrong-import-position
 import lib
-from lib import basics, checkers, namespace
+from lib import basics, checkers, namespace, observe
 
 WORK = '/tmp/scenario'
 KEEP = '/lab/failed'
@@ -89,9 +89,19 @@ def load(path):
     return [one for function in functions for one in variants(function)]
 
 
+def what_was_lost(topology):
+    """Words to add to the reason of a failure: nobody has more than that of a run elsewhere."""
+    try:
+        lost = topology and observe.lost(topology)
+    except (OSError, basics.Failure):   # a machine, or our module, is gone
+        return ''
+    return f' (dropped: {lost})' if lost else ''
+
+
 def in_child(function, directory, report):
     """Run one scenario and write the verdict to the pipe `report`."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    topology = None
     try:
         topology = lib.Topology(directory)
         function(topology)
@@ -103,7 +113,7 @@ def in_child(function, directory, report):
         if not isinstance(error, (basics.Failure, OSError)):
             reason = f'{type(error).__name__}: {reason}'
         frames = traceback.format_exc().strip()
-        text = f'fail {reason}\n{frames}'
+        text = f'fail {reason}{what_was_lost(topology)}\n{frames}'
     os.write(report, text.encode('utf-8', 'surrogateescape')[:60000])
     os._exit(0)
 

@@ -3,9 +3,16 @@
 users of kprobes beside ours."""
 import os
 
+from .basics import Skip
 from .checkers import read
 
 TRACING = '/sys/kernel/tracing'
+
+
+def need(name):
+    """The scenario is not for kernels whose tracefs has no such file."""
+    if not os.path.exists(os.path.join(TRACING, name)):
+        raise Skip(f'this kernel has no {name}')
 
 
 def write(name, text):
@@ -34,6 +41,7 @@ class Stacks:
         self.events = f'{self.instance}/events/{group}'
 
     def __enter__(self):
+        need('kprobe_events')
         os.makedirs(os.path.join(TRACING, self.instance), exist_ok=True)
         for name, where in self.probes.items():
             write('kprobe_events', f'p:{self.group}/{name} {where}\n')
@@ -108,6 +116,7 @@ class Probes:
         self.names = [f'{kind}_{function}' for function in functions for kind in 'pr']
 
     def __enter__(self):
+        need('kprobe_events')
         for name in self.names:
             write('kprobe_events', f'{name[0]}:lab/{name} {name[2:]}\n')
         write('events/lab/enable', '1')
