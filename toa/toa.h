@@ -72,7 +72,7 @@ void toa_stats_net_exit(struct net *net, struct toa_net *tn);
 #define TOA_TRUST_DEFAULT "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7"
 #define TOA_PREFIX_TEXT_MAX (INET6_ADDRSTRLEN + sizeof("/128"))
 
-struct toa_trust *toa_trust_parse(const char *text);
+struct toa_trust *toa_trust_parse(struct net *net, const char *text);
 struct toa_trust *toa_trust_copy(const struct toa_trust *t);
 void toa_trust_free(struct toa_trust *t);
 bool toa_trust_has(const struct toa_trust *t, const struct toa_client *wire);
@@ -81,7 +81,7 @@ bool toa_trust_within(const struct toa_trust *t, const struct toa_trust *outer,
 void toa_trust_print(const struct toa_trust *t, char *buf, size_t size);
 
 /* toa_ports.c: sets of local ports */
-struct toa_ports *toa_ports_parse(const char *text);
+struct toa_ports *toa_ports_parse(struct net *net, const char *text);
 struct toa_ports *toa_ports_copy(const struct toa_ports *ports);
 void toa_ports_free(struct toa_ports *ports);
 bool toa_ports_has(const struct toa_ports *ports, u16 port);
@@ -91,7 +91,7 @@ void toa_ports_print(struct toa_ports *ports, char *buf, size_t size);
 /* toa_layouts.c: sets of layouts */
 #define TOA_LAYOUTS_DEFAULT "200/8,254/8,253/20,254/20"
 
-int toa_layouts_parse(const char *text);
+int toa_layouts_parse(struct net *net, const char *text);
 void toa_layouts_print(unsigned int set, char *buf, size_t size);
 
 /* toa_policy.c: which TOA is believed */
@@ -105,6 +105,14 @@ enum toa_verdict {
 	TOA_OTHER_PORT,		/* connections to this local port have no balancer */
 };
 
+/* Why a setting of a namespace is refused. Process context. */
+#define toa_complain(net, ...)			\
+do {						\
+	if (toa_policy_may_complain(net))	\
+		pr_err(__VA_ARGS__);		\
+} while (0)
+
+bool toa_policy_may_complain(const struct net *net);
 int toa_policy_net_init(struct net *net, const struct toa_policy_text *text);
 void toa_policy_net_exit(struct net *net);
 unsigned int toa_policy_layouts(const struct net *net);

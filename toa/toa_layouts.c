@@ -36,7 +36,7 @@ static unsigned int toa_layout_parse(char *word)
 }
 
 /* Layouts separated by commas or white space. Returns the set, or an error. */
-int toa_layouts_parse(const char *text)
+int toa_layouts_parse(struct net *net, const char *text)
 {
 	char *copy = kstrdup(text, GFP_KERNEL);
 	char *rest = copy, *word;
@@ -49,8 +49,8 @@ int toa_layouts_parse(const char *text)
 			continue;
 		bit = toa_layout_parse(word);
 		if (!bit) {
-			pr_err_ratelimited("layouts: '%*pE': none of " TOA_LAYOUTS_DEFAULT "\n",
-					   (int)min_t(size_t, strlen(word), 64), word);
+			toa_complain(net, "layouts: '%*pE': none of " TOA_LAYOUTS_DEFAULT "\n",
+				     (int)min_t(size_t, strlen(word), 64), word);
 			kfree(copy);
 			return -EINVAL;
 		}
@@ -59,7 +59,7 @@ int toa_layouts_parse(const char *text)
 	kfree(copy);
 	if (set)
 		return set;
-	pr_err_ratelimited("layouts: the list is empty (an empty net.toa.trust believes nobody)\n");
+	toa_complain(net, "layouts: the list is empty (an empty net.toa.trust believes nobody)\n");
 	return -EINVAL;
 }
 

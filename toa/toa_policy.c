@@ -29,8 +29,12 @@ static DEFINE_MUTEX(toa_policy_lock);	/* writers, and readers that may sleep, of
 #define TOA_REPORT_INTERVAL (5 * 60 * HZ)	/* between two strangers in a namespace */
 #define TOA_REPORTS_OF_OTHERS 10	/* in it, of all namespaces but the initial one */
 
+/* Who is root in namespaces of his own shall not fill the log: of strangers, of refused settings */
 static struct ratelimit_state toa_reports_of_others =
 	RATELIMIT_STATE_INIT_FLAGS(toa_reports_of_others, TOA_REPORT_INTERVAL,
+				   TOA_REPORTS_OF_OTHERS, RATELIMIT_MSG_ON_RELEASE);
+static struct ratelimit_state toa_complaints_of_others =
+	RATELIMIT_STATE_INIT_FLAGS(toa_complaints_of_others, TOA_REPORT_INTERVAL,
 				   TOA_REPORTS_OF_OTHERS, RATELIMIT_MSG_ON_RELEASE);
 
 static struct toa_policy *toa_policy(const struct net *net)
@@ -108,6 +112,11 @@ void toa_policy_report_stranger(struct net *net, const struct toa_client *wire)
 
 /* The settings of a namespace as text. Process context, like all that follows. */
 
+bool toa_policy_may_complain(const struct net *net)
+{
+	return net_eq(net, &init_net) || __ratelimit(&toa_complaints_of_others);
+}
+
 void toa_policy_print_trust(const struct net *net, char *buf, size_t size)
 {
 	mutex_lock(&toa_policy_lock);
@@ -139,8 +148,8 @@ static int toa_policy_replace_trust(struct net *net, struct toa_trust **t)
 
 	/* When the module ends, the initial namespace may be without a list already. */
 	if (!net_eq(net, &init_net) && outer && !toa_trust_within(*t, outer, other)) {
-		pr_err_ratelimited("trust: %s is not trusted by the initial network namespace, and another cannot widen that; first, in the initial one: sysctl -w net.toa.trust=\"$(sysctl -n net.toa.trust),%s\"\n",
-				   other, other);
+		toa_complain(net, "trust: %s is not trusted by the initial network namespace, and another cannot widen that; first, in the initial one: sysctl -w net.toa.trust=\"$(sysctl -n net.toa.trust),%s\"\n",
+			     other, other);
 		return -EPERM;
 	}
 	*t = rcu_replace_pointer(toa_policy(net)->trust, *t, lockdep_is_held(&toa_policy_lock));
@@ -149,7 +158,7 @@ static int toa_policy_replace_trust(struct net *net, struct toa_trust **t)
 
 int toa_policy_set_trust(struct net *net, const char *text)
 {
-	struct toa_trust *t = toa_trust_parse(text);
+	struct toa_trust *t = toa_trust_parse(net, text);
 	int err;
 
 	if (IS_ERR(t))
@@ -167,7 +176,7 @@ static int toa_policy_replace_ports(struct net *net, struct toa_ports **ports)
 	const struct toa_ports *outer = toa_policy_locked(toa_policy(&init_net)->ports);
 
 	if (!net_eq(net, &init_net) && *ports && outer && !toa_ports_within(*ports, outer)) {
-		pr_err_ratelimited("ports: not all of them are in net.toa.ports of the initial network namespace, and another cannot widen that; first add them in the initial one\n");
+		toa_complain(net, "ports: not all of them are in net.toa.ports of the initial network namespace, and another cannot widen that; first add them in the initial one\n");
 		return -EPERM;
 	}
 	*ports = rcu_replace_pointer(toa_policy(net)->ports, *ports,
@@ -177,7 +186,7 @@ static int toa_policy_replace_ports(struct net *net, struct toa_ports **ports)
 
 int toa_policy_set_ports(struct net *net, const char *text)
 {
-	struct toa_ports *ports = toa_ports_parse(text);
+	struct toa_ports *ports = toa_ports_parse(net, text);
 	int err;
 
 	if (IS_ERR(ports))
@@ -191,14 +200,14 @@ int toa_policy_set_ports(struct net *net, const char *text)
 
 int toa_policy_set_layouts(struct net *net, const char *text)
 {
-	int layouts = toa_layouts_parse(text);
+	int layouts = toa_layouts_parse(net, text);
 	int err = 0;
 
 	if (layouts < 0)
 		return layouts;
 	mutex_lock(&toa_policy_lock);
 	if (!net_eq(net, &init_net) && layouts & ~toa_policy(&init_net)->layouts) {
-		pr_err_ratelimited("layouts: not all of them are in net.toa.layouts of the initial network namespace, and another cannot widen that; first add them in the initial one\n");
+		toa_complain(net, "layouts: not all of them are in net.toa.layouts of the initial network namespace, and another cannot widen that; first add them in the initial one\n");
 		err = -EPERM;
 	} else {
 		WRITE_ONCE(toa_policy(net)->layouts, layouts);

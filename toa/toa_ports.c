@@ -56,7 +56,7 @@ static int toa_ports_fill(struct toa_ports *ports, const char *text)
 }
 
 /* Something like "80,443,8000-8100"; NULL for the empty text. */
-struct toa_ports *toa_ports_parse(const char *text)
+struct toa_ports *toa_ports_parse(struct net *net, const char *text)
 {
 	struct toa_ports *ports = kvzalloc(sizeof(*ports), GFP_KERNEL);
 	int err;
@@ -67,8 +67,8 @@ struct toa_ports *toa_ports_parse(const char *text)
 	if (!err && !bitmap_empty(ports->map, TOA_PORTS))
 		return ports;
 	if (err == -EINVAL)
-		pr_err_ratelimited("ports: '%*pE': not a list of ports like 80,443,8000-8100\n",
-				   (int)min_t(size_t, strlen(text), 64), text);
+		toa_complain(net, "ports: '%*pE': not a list of ports like 80,443,8000-8100\n",
+			     (int)min_t(size_t, strlen(text), 64), text);
 	kvfree(ports);
 	return ERR_PTR(err);
 }

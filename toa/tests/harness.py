@@ -306,6 +306,13 @@ class Peer:
             _, _, _, data = self.wire.receive(self.src, self.sport, self.dport)
         return data
 
+    def receive_fin(self):
+        """The other side has closed."""
+        flags = 0
+        while not flags & FIN:
+            flags, seq, _, _ = self.wire.receive(self.src, self.sport, self.dport)
+        self.ack = seq + 1 & 0xffffffff
+
     def reset(self):
         """End it at once."""
         self.send(RST | ACK)

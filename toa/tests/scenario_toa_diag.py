@@ -6,9 +6,9 @@ import socket
 import subprocess
 import sys
 
-from harness import (CLIENT4, CLIENT6, FAR4, LIP4, SRV4, SRV6, TOOL, TS, Failed, Peer, accepted,
-                     case, expect, is_loaded, listen, load, main, netns, port_of, run, stats,
-                     sysctl, toa, unload, wait_for)
+from harness import (ACK, CLIENT4, CLIENT6, FAR4, FIN, LIP4, MSS, SRV4, SRV6, SYN, TOOL, TS, Failed,
+                     Peer, accepted, case, expect, is_loaded, listen, load, main, netns, port_of,
+                     run, stats, sysctl, toa, unload, wait_for)
 
 
 def packet_sockets():
@@ -49,22 +49,19 @@ def all_well(wire):
     with listen(socket.AF_INET6) as server:
         port = port_of(server)
         with diag(port, 0, 'probes armed, self-test ok', 'all is well', 'stored 2',
-                  f'{LIP4} 2 connections, 1 with TOA (200/8 in 1 packets); '
-                  f'client {CLIENT4}:50016', f'client [{CLIENT6}]:50017', count=3):
+                  f'{LIP4} 1 connections, 1 with TOA (200/8 in 1 packets); '
+                  f'client {CLIENT4}:50016', f'client [{CLIENT6}]:50017', count=2):
             one(wire, server, toa(200, CLIENT4, 50016))
             one(wire, server, toa(253, CLIENT6, 50017), SRV6)
-            Peer(wire, SRV4, port).syn()
 
 
 @case
 def behind_other_options(wire):
     """A TOA that is not the first option is seen as well; another port's is not."""
     with listen() as server, listen() as other:
-        with diag(port_of(server), 0, 'all is well', '1 with TOA', f'client {CLIENT4}:50016',
-                  count=2):
+        with diag(port_of(server), 0, 'all is well', '1 with TOA', f'client {CLIENT4}:50016'):
             one(wire, other, toa(200, CLIENT4, 50099))
             one(wire, server, TS + toa(254, CLIENT4, 50016))
-            Peer(wire, SRV4, port_of(server)).syn()
 
 
 @case
@@ -72,18 +69,16 @@ def not_trusted(wire):
     """The source is named, and the command that would trust it."""
     with listen() as server:
         with diag(port_of(server), 1, 'untrusted 1', f'{FAR4}', 'NOT TRUSTED',
-                  f'"$(sysctl -n net.toa.trust),{FAR4}"', count=2):
+                  f'"$(sysctl -n net.toa.trust),{FAR4}"'):
             one(wire, server, toa(200, CLIENT4, 50016), src=FAR4)
-            Peer(wire, SRV4, port_of(server)).syn()
 
 
 @case
 def no_option_arrives(wire):
     """Connections without TOA."""
     with listen() as server:
-        with diag(port_of(server), 1, 'absent 1', 'no TOA arrives', count=2):
+        with diag(port_of(server), 1, 'absent 1', 'no TOA arrives'):
             one(wire, server, TS)
-            Peer(wire, SRV4, port_of(server)).syn()
 
 
 @case
@@ -92,24 +87,42 @@ def switched_off(wire):
     with listen() as server:
         port = port_of(server)
         sysctl('net.toa.ports', '1')
-        with diag(port, 1, f'port {port} is not in net.toa.ports', count=2):
+        with diag(port, 1, f'port {port} is not in net.toa.ports'):
             one(wire, server, toa(200, CLIENT4, 50016))
-            Peer(wire, SRV4, port).syn()
         sysctl('net.toa.ports', '\n')
         sysctl('net.toa.layouts', '254/8')
-        with diag(port, 1, 'not in net.toa.layouts: 200/8', count=2):
+        with diag(port, 1, 'not in net.toa.layouts: 200/8'):
             one(wire, server, toa(200, CLIENT4, 50016))
-            Peer(wire, SRV4, port).syn()
 
 
 @case
 def wrong_length(wire):
     """An option of our kind that nobody writes like that."""
     with listen() as server:
-        with diag(port_of(server), 1, '1 options of a wrong length', 'whose length nobody writes',
-                  count=2):
+        with diag(port_of(server), 1, '1 options of a wrong length', 'whose length nobody writes'):
             one(wire, server, bytes((200, 6, 1, 2, 3, 4)))
-            Peer(wire, SRV4, port_of(server)).syn()
+
+
+@case
+def old_connection_ends(wire):
+    """The load balancer sends the TOA again once the server has closed: that of a connection from
+    before says nothing of new ones."""
+    with listen() as server:
+        peer = Peer(wire, SRV4, port_of(server)).connect(toa(200, CLIENT4, 50016))
+        conn, _ = server.accept()
+        with diag(port_of(server), 3, 'no connection came', seconds=2):
+            conn.close()
+            peer.receive_fin()
+            peer.send(ACK, toa(200, CLIENT4, 50016))
+            peer.send(ACK | FIN, toa(200, CLIENT4, 50016))
+
+
+@case
+def nat64_only(wire):
+    """IPv6 clients of an IPv4 server, whom only getsockopt() can name."""
+    with listen() as server:
+        with diag(port_of(server), 0, 'all is well', 'stored 0', 'nat64 1'):
+            one(wire, server, toa(254, CLIENT6, 50016))
 
 
 @case
@@ -124,8 +137,8 @@ def nobody_listens(wire):
     """Trusted options of connections that no socket accepts."""
     with diag(9, 1, 'does anything listen there?'):
         peer = Peer(wire, SRV4, 9)
-        peer.send(16, toa(200, CLIENT4, 50016))
-        peer.send(2)
+        peer.send(SYN, MSS)
+        peer.send(ACK, toa(200, CLIENT4, 50016))
 
 
 @case

@@ -311,6 +311,21 @@ def stranger_report(wire):
 
 
 @case
+def complaints_of_a_namespace(_):
+    """Nor with settings that are refused, one after the other. The initial namespace is still told
+    what is wrong with its own."""
+    began = time.monotonic()
+    while time.monotonic() - began < 6:     # longer than a usual limit of the log lasts
+        for name in 'trust', 'ports', 'layouts':
+            refused(f'net.toa.{name}', 'x', errno.EINVAL)
+    complaints = [line for line in kernel_log().splitlines() if "'x'" in line]
+    expect('lines of another namespace', len(complaints), 10)
+    refused('net.toa.ports', 'y', errno.EINVAL, ns=None)
+    if "toa: ports: 'y': not a list of ports" not in kernel_log():
+        raise Failed(f'the initial namespace was told nothing: {kernel_log()!r}')
+
+
+@case
 def reports_of_many_namespaces(wire):
     """Each namespace has its own first stranger, and nobody can fill the log with them."""
     for number in range(15):
