@@ -106,7 +106,7 @@ enum toa_verdict {
 };
 
 /* Why a setting of a namespace is refused. Process context. */
-#define toa_complain(net, ...)			\
+#define toa_setting_err(net, ...)		\
 do {						\
 	if (toa_policy_may_complain(net))	\
 		pr_err(__VA_ARGS__);		\

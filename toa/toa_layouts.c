@@ -49,8 +49,8 @@ int toa_layouts_parse(struct net *net, const char *text)
 			continue;
 		bit = toa_layout_parse(word);
 		if (!bit) {
-			toa_complain(net, "layouts: '%*pE': none of " TOA_LAYOUTS_DEFAULT "\n",
-				     (int)min_t(size_t, strlen(word), 64), word);
+			toa_setting_err(net, "layouts: '%*pE': none of " TOA_LAYOUTS_DEFAULT "\n",
+					(int)min_t(size_t, strlen(word), 64), word);
 			kfree(copy);
 			return -EINVAL;
 		}
@@ -59,7 +59,7 @@ int toa_layouts_parse(struct net *net, const char *text)
 	kfree(copy);
 	if (set)
 		return set;
-	toa_complain(net, "layouts: the list is empty (an empty net.toa.trust believes nobody)\n");
+	toa_setting_err(net, "layouts: the list is empty (an empty net.toa.trust believes nobody)\n");
 	return -EINVAL;
 }
 

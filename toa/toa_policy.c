@@ -148,8 +148,8 @@ static int toa_policy_replace_trust(struct net *net, struct toa_trust **t)
 
 	/* When the module ends, the initial namespace may be without a list already. */
 	if (!net_eq(net, &init_net) && outer && !toa_trust_within(*t, outer, other)) {
-		toa_complain(net, "trust: %s is not trusted by the initial network namespace, and another cannot widen that; first, in the initial one: sysctl -w net.toa.trust=\"$(sysctl -n net.toa.trust),%s\"\n",
-			     other, other);
+		toa_setting_err(net, "trust: %s is not trusted by the initial network namespace, and another cannot widen that; first, in the initial one: sysctl -w net.toa.trust=\"$(sysctl -n net.toa.trust),%s\"\n",
+				other, other);
 		return -EPERM;
 	}
 	*t = rcu_replace_pointer(toa_policy(net)->trust, *t, lockdep_is_held(&toa_policy_lock));
@@ -176,7 +176,7 @@ static int toa_policy_replace_ports(struct net *net, struct toa_ports **ports)
 	const struct toa_ports *outer = toa_policy_locked(toa_policy(&init_net)->ports);
 
 	if (!net_eq(net, &init_net) && *ports && outer && !toa_ports_within(*ports, outer)) {
-		toa_complain(net, "ports: not all of them are in net.toa.ports of the initial network namespace, and another cannot widen that; first add them in the initial one\n");
+		toa_setting_err(net, "ports: not all of them are in net.toa.ports of the initial network namespace, and another cannot widen that; first add them in the initial one\n");
 		return -EPERM;
 	}
 	*ports = rcu_replace_pointer(toa_policy(net)->ports, *ports,
@@ -207,7 +207,7 @@ int toa_policy_set_layouts(struct net *net, const char *text)
 		return layouts;
 	mutex_lock(&toa_policy_lock);
 	if (!net_eq(net, &init_net) && layouts & ~toa_policy(&init_net)->layouts) {
-		toa_complain(net, "layouts: not all of them are in net.toa.layouts of the initial network namespace, and another cannot widen that; first add them in the initial one\n");
+		toa_setting_err(net, "layouts: not all of them are in net.toa.layouts of the initial network namespace, and another cannot widen that; first add them in the initial one\n");
 		err = -EPERM;
 	} else {
 		WRITE_ONCE(toa_policy(net)->layouts, layouts);

@@ -67,8 +67,8 @@ struct toa_ports *toa_ports_parse(struct net *net, const char *text)
 	if (!err && !bitmap_empty(ports->map, TOA_PORTS))
 		return ports;
 	if (err == -EINVAL)
-		toa_complain(net, "ports: '%*pE': not a list of ports like 80,443,8000-8100\n",
-			     (int)min_t(size_t, strlen(text), 64), text);
+		toa_setting_err(net, "ports: '%*pE': not a list of ports like 80,443,8000-8100\n",
+				(int)min_t(size_t, strlen(text), 64), text);
 	kvfree(ports);
 	return ERR_PTR(err);
 }

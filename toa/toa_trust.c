@@ -106,14 +106,14 @@ struct toa_trust *toa_trust_parse(struct net *net, const char *text)
 		if (!*word)
 			continue;
 		if (t->n == TOA_TRUST_MAX_PREFIXES) {
-			toa_complain(net, "trust: more than %d prefixes\n",
-				     TOA_TRUST_MAX_PREFIXES);
+			toa_setting_err(net, "trust: more than %d prefixes\n",
+					TOA_TRUST_MAX_PREFIXES);
 			goto err_free;
 		}
 		wrong = toa_prefix_parse(word, &t->p[t->n]);
 		if (wrong) {
-			toa_complain(net, "trust: '%*pE': %s\n",
-				     (int)min_t(size_t, strlen(word), 64), word, wrong);
+			toa_setting_err(net, "trust: '%*pE': %s\n",
+					(int)min_t(size_t, strlen(word), 64), word, wrong);
 			goto err_free;
 		}
 		t->n++;
