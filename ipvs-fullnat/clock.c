@@ -117,14 +117,9 @@ static u32 ts_base(const struct fnat_secret *secret, const struct fnat_flow *f)
 	return (u32)siphash(&key, sizeof(key), &secret->ts);
 }
 
-static bool is_live(bool valid, unsigned long made)
-{
-	return valid && time_before(jiffies, made + FNAT_MARK_LIFE);
-}
-
 static bool mark_is_live(const struct fnat_mark *mark)
 {
-	return is_live(mark->valid, mark->made);
+	return mark->valid && time_before(jiffies, mark->made + FNAT_MARK_LIFE);
 }
 
 static void mark_set(struct fnat_mark *mark, u32 value)
@@ -160,11 +155,18 @@ static u32 ts_lead(const struct fnat_portmap *pm)
 
 static void odd_clock(struct fnat_odd_clocks *odd, __be16 port)
 {
-	if (!is_live(odd->valid, odd->made))
-		bitmap_zero(odd->ports, FNAT_ODD_CLOCKS);
-	__set_bit(ntohs(port) % FNAT_ODD_CLOCKS, odd->ports);
-	odd->made = jiffies;
-	odd->valid = true;
+	unsigned long age = jiffies - odd->began;
+
+	if (!odd->valid || age >= FNAT_MARK_LIFE) {
+		if (odd->valid && age < 2 * FNAT_MARK_LIFE)
+			bitmap_copy(odd->former, odd->recent, FNAT_ODD_CLOCKS);
+		else
+			bitmap_zero(odd->former, FNAT_ODD_CLOCKS);
+		bitmap_zero(odd->recent, FNAT_ODD_CLOCKS);
+		odd->began = jiffies;
+		odd->valid = true;
+	}
+	__set_bit(ntohs(port) % FNAT_ODD_CLOCKS, odd->recent);
 }
 
 /*
@@ -177,13 +179,13 @@ static void ts_outrun(struct fnat_portmap *pm, const struct fnat_flow *f, s32 ah
 
 	if (ahead <= 0)
 		return;
-	if (ahead > FNAT_TS_LEAD_MAX) {
+	if (ahead > FNAT_TS_LEAD_MAX + FNAT_TS_JITTER) {
 		odd_clock(&pm->odd_clocks, f->lport);
 		return;
 	}
 	if (ahead > lead + FNAT_TS_JITTER)
 		lead = min_t(s32, ahead + FNAT_TS_SLACK, FNAT_TS_LEAD_MAX);
-	mark_set(&pm->ts_lead, max(lead, ahead));
+	mark_set(&pm->ts_lead, clamp(ahead, lead, (s32)FNAT_TS_LEAD_MAX));
 }
 
 /* The ISN that the RS shall see in a SYN of this flow. Under RCU. */
@@ -206,9 +208,13 @@ u32 fnat_clock_tsval(const struct fnat_flow *f, const struct fnat_portmap *pm)
 bool fnat_clock_is_odd(const struct fnat_flow *f, const struct fnat_portmap *pm)
 {
 	const struct fnat_odd_clocks *odd = &pm->odd_clocks;
+	unsigned int bit = ntohs(f->lport) % FNAT_ODD_CLOCKS;
+	unsigned long age = jiffies - odd->began;
 
-	return unlikely(is_live(odd->valid, odd->made)) &&
-	       test_bit(ntohs(f->lport) % FNAT_ODD_CLOCKS, odd->ports);
+	if (likely(!READ_ONCE(odd->valid)))
+		return false;
+	return (age < 2 * FNAT_MARK_LIFE && test_bit(bit, odd->recent)) ||
+	       (age < FNAT_MARK_LIFE && test_bit(bit, odd->former));
 }
 
 /* Which secret it is that keys the numbers now. Under RCU. */

@@ -42,14 +42,15 @@ struct fnat_mark {
 
 /*
  * Ports on one (LIP, RS) whose last client had timestamps that no clock of ours follows: the
- * server may still remember them. A bit for each remainder of the port's number; they count for
- * FNAT_MARK_LIFE after the last was made.
+ * server may still remember them. A bit for each remainder of the port's number. They count for
+ * one to two times FNAT_MARK_LIFE, in which the recent ones become the former ones.
  */
 #define FNAT_ODD_CLOCKS	256
 
 struct fnat_odd_clocks {
-	DECLARE_BITMAP(ports, FNAT_ODD_CLOCKS);
-	unsigned long made;	/* jiffies */
+	DECLARE_BITMAP(recent, FNAT_ODD_CLOCKS);
+	DECLARE_BITMAP(former, FNAT_ODD_CLOCKS);
+	unsigned long began;	/* jiffies, of the recent ones */
 	bool valid;
 };
 

@@ -72,7 +72,7 @@ static bool flow_start(struct fnat_pkt *pkt, struct fnat_flow *f, struct fnat_se
 		return false;
 	}
 	if (f->protocol == IPPROTO_TCP)
-		fnat_tcp_flow_offsets(f);
+		fnat_tcp_flow_offsets(pkt, f);
 	fnat_stat_inc(fn, conns);
 	if (svc)
 		atomic64_inc(&svc->conns);

@@ -31,7 +31,8 @@ static bool csum_is_ours(const struct fnat_pkt *pkt)
 /*
  * A checksum that is still to be computed is our header's, or is computed now: a virtual
  * machine or a packet socket may say otherwise, and later it would be written over
- * something of ours, such as the TOA. Of a GSO packet it cannot be: that one is nonsense.
+ * something of ours, such as the TOA. Of a GSO packet it cannot be computed now, and one that
+ * begins in another header would be written into what is checked already (6.1: even before IP's).
  */
 static int prepare_csum(const struct fnat_pkt *pkt)
 {
@@ -40,7 +41,6 @@ static int prepare_csum(const struct fnat_pkt *pkt)
 	skb_forward_csum(skb);
 	if (skb->ip_summed != CHECKSUM_PARTIAL || csum_is_ours(pkt))
 		return 0;
-	/* or in another header, which would not be checked any more (6.1: even before IP's) */
 	if (skb_is_gso(skb) || skb_checksum_start_offset(skb) < (int)pkt->thoff)
 		return FNAT_DROP(drop_malformed);
 	return skb_checksum_help(skb) ? FNAT_DROP(drop_nomem) : 0;

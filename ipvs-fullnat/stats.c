@@ -30,6 +30,7 @@ static const char *const stat_names[__FNAT_STAT_MAX] = {
 	[FNAT_STAT_takeover_half_open] = "takeover_half_open",
 	[FNAT_STAT_syn_pending] = "syn_pending",
 	[FNAT_STAT_syn_committed] = "syn_committed",
+	[FNAT_STAT_timestamps_removed] = "timestamps_removed",
 	[FNAT_STAT_mss_lowered] = "mss_lowered",
 	[FNAT_STAT_icmp_toobig_client] = "icmp_toobig_client",
 	[FNAT_STAT_icmp_toobig_rs] = "icmp_toobig_rs",

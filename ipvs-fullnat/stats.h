@@ -39,6 +39,8 @@ enum fnat_stat {
 	FNAT_STAT_syn_pending,
 	/* of these: the RS answered, so the connection is a new one */
 	FNAT_STAT_syn_committed,
+	/* connections without timestamps since their port's last client had an odd clock */
+	FNAT_STAT_timestamps_removed,
 	/* SYN-ACKs whose MSS was lowered by the length of the TOA */
 	FNAT_STAT_mss_lowered,
 	/* path-MTU messages sent to a client / to an RS */
@@ -85,7 +87,7 @@ enum fnat_stat {
 	FNAT_STAT_drop_no_conn,
 	/* to a port of a local address, of no known flow */
 	FNAT_STAT_drop_no_flow,
-	/* data of a former connection of the port, before the RS's SYN-ACK */
+	/* data, FIN or RST of a former connection of the port, before the RS's SYN-ACK */
 	FNAT_STAT_drop_stale_reply,
 	/* RSTs of a client with a number that the RS cannot expect: forged, or late */
 	FNAT_STAT_drop_false_rst,

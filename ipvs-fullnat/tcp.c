@@ -111,14 +111,17 @@ static void choose_offsets(const struct fnat_flow *f, u32 isn, bool has_tsval, u
 }
 
 /* For the SYN of fnat_tcp_flow_syn(), now that the flow has its port. */
-void fnat_tcp_flow_offsets(struct fnat_flow *f)
+void fnat_tcp_flow_offsets(struct fnat_pkt *pkt, struct fnat_flow *f)
 {
 	struct fnat_tcp *tcp = &f->tcp;
 
 	/* before: of a secret that is changed meanwhile the offsets must not seem to be */
 	tcp->secret_gen = fnat_clock_gen(f->portmap);
-	if (tcp->timestamps == FULLNAT_TIMESTAMPS_REWRITE && fnat_clock_is_odd(f, f->portmap))
+	if (tcp->has_tsval && tcp->timestamps == FULLNAT_TIMESTAMPS_REWRITE &&
+	    fnat_clock_is_odd(f, f->portmap)) {
 		tcp->timestamps = FULLNAT_TIMESTAMPS_STRIP;
+		fnat_stat_inc(pkt->fn, timestamps_removed);
+	}
 	choose_offsets(f, tcp->client_isn, tcp->has_tsval, tcp->tsval, &tcp->off);
 	tcp->seq_end = tcp->client_isn + tcp->off.seq;
 	tcp->tsval += tcp->off.ts;
@@ -137,6 +140,9 @@ static void make_pending(struct fnat_flow *f, u32 isn, const u8 *opts, unsigned 
 	/* this connection may have run ahead of the clock */
 	if (!(tcp->unknown & FNAT_TCP_NO_SEQ_END) && (s32)(isn + off->seq - tcp->seq_end) <= 0)
 		off->seq = tcp->seq_end + 1 - isn;
+	if (off->ts && tcp->has_tsval && !(tcp->unknown & FNAT_TCP_NO_SEQ_END) &&
+	    (s32)(tsval + off->ts - tcp->tsval) < 0)
+		off->ts = tcp->tsval - tsval;
 	/* the clock takes 8 ms to leave the window of the former SYN */
 	if (fnat_tcp_seq_within(isn + off->seq, tcp->client_isn + tcp->off.seq, FNAT_SYN_WINDOW))
 		off->seq += FNAT_SYN_WINDOW;

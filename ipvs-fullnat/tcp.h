@@ -12,7 +12,7 @@ bool fnat_tcp_is_syn(const struct fnat_pkt *pkt);
 bool fnat_tcp_is_plain(const struct fnat_pkt *pkt);
 bool fnat_tcp_awaits_last_ack(const struct fnat_flow *f);
 bool fnat_tcp_flow_syn(const struct fnat_pkt *pkt, struct fnat_flow *f);
-void fnat_tcp_flow_offsets(struct fnat_flow *f);
+void fnat_tcp_flow_offsets(struct fnat_pkt *pkt, struct fnat_flow *f);
 int fnat_tcp_admit(const struct fnat_flow *f, const struct sk_buff *skb, unsigned int thoff);
 int fnat_tcp_request(struct fnat_pkt *pkt);
 int fnat_tcp_reply(struct fnat_pkt *pkt);

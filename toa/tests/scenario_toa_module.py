@@ -308,10 +308,14 @@ class Asleep:
         self.page = SlowPage()
         self.sender = threading.Thread(target=self.conn.send, args=(self.page.memory,))
         self.sender.start()
-        self.page.wait_for_reader()
-        for thread in self.threads:
-            thread.start()
-        wait_for('calls that sleep', lambda: all(sleeps(t.native_id) for t in self.threads))
+        try:
+            self.page.wait_for_reader()
+            for thread in self.threads:
+                thread.start()
+            wait_for('calls that sleep', lambda: all(sleeps(t.native_id) for t in self.threads))
+        except Failed:
+            self.page.come()
+            raise
         return self
 
     def __exit__(self, *_):

@@ -285,8 +285,8 @@ enum fullnat_conn_attr {
 
 /* What happens to the TCP timestamps of a client (RFC 7323). */
 enum fullnat_timestamps {
-	/* Shifted per flow, so that each (LIP, RS) sees one clock that never
-	 * runs backwards. The default.
+	/* Shifted per flow, so that an RS sees one clock at a port of the LIP, which does not run
+	 * backwards as long as it remembers. Taken out where that cannot be. The default.
 	 */
 	FULLNAT_TIMESTAMPS_REWRITE,
 	/* Taken out of the SYN: the connection runs without timestamps. */
