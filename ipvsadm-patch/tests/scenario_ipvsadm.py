@@ -402,8 +402,9 @@ def begun(netns, rules):
                                stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     restore.stdin.write(rules)
     restore.stdin.close()
+    # a table that changes all the time may be refused: then it is looked at again
     while restore.poll() is None and \
-            not any("10.9.0.1:1 " in line + " " for line in netns.ok("-S", "-n")):
+            not any("10.9.0.1:1 " in line + " " for line in netns.ipvsadm("-S", "-n")[0]):
         time.sleep(0.001)
     return restore
 

@@ -183,7 +183,7 @@ def test_timeouts(t, family):
         ask_udp(sock, (family.vip, PORT), b'talk')
         check(290 - 20 <= timeouts()[0] <= 300, f'of a conversation: {timeouts()}')
     t.lb.run(f'ipvsadm -E {name} -s rr --fullnat --conn-timeout 60')
-    with udp_socket(t.client, family) as sock:
+    with udp_socket(t.client, family, 20000) as sock:
         for _ in range(2):
             ask_udp(sock, (family.vip, PORT), b'talk')
         check(any(40 <= left <= 60 for left in timeouts()), f'with its own: {timeouts()}')

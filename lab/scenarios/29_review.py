@@ -86,8 +86,8 @@ def test_udp_late_answer(t, family):
         # longer than a client has to answer a SYN-ACK
         enough = time.monotonic() + 0.4
         until(lambda: second.sendto(b'question', (family.vip, 5300)) and
-              time.monotonic() > enough, what='time passes')
-        check(t.lb.fullnat_stats()['drop_exhausted'] >= 2, 'the others are refused')
+              time.monotonic() > enough and t.lb.fullnat_stats()['drop_exhausted'] >= 2,
+              what='time passes, and the others are refused')
         server.sendto(b'answer', whom)
         equal(first.recv(100), b'answer', 'what the first one gets')
 

@@ -320,7 +320,7 @@ def test_policy_routing(t, family):
         t.lb.run(f'ip {flag} rule add from {source} lookup {table}')
     t.fullnat(8000, family=family, servers=servers, lips=(family.lip, family.lip2))
     chain = Chain(t, 8000, family=family)
-    held = [chain.open(family.vip, 8000, source=far) for _ in range(16)]
+    held = [chain.open(family.vip, 8000, source=far) for _ in range(32)]
     watched = [router.capture() for router in routers]
     for visit in held:
         echo(visit.sock)

@@ -12,7 +12,7 @@ import re
 import threading
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
-from lib import observe
+from lib import basics, observe
 from lib.traffic import Chain, echo, reset
 
 CYCLES = 2
@@ -99,7 +99,8 @@ def doomed(t, family, number):
     other.lb.run(f'ipvsadm -E {family.service(9000)} --fullnat')
     chain = Chain(other, 8000, family=family, capture=False)
     held = [chain.open(family.vip, 8000) for _ in range(8)]
-    traffic = Background(4, lambda: other.client.ask(family.vip, 8000, b'x', timeout=2))
+    traffic = Background(4, lambda: other.client.ask(family.vip, 8000, b'x',
+                                                     timeout=2 * basics.SCALE))
     traffic.more(10)
     equal(traffic.errors, [], 'errors before the LB goes')
     return held, traffic

@@ -22,7 +22,7 @@ import struct
 import threading
 
 from lib import *       # noqa: F403  pylint: disable=wildcard-import,unused-wildcard-import
-from lib import observe
+from lib import basics, observe
 from lib.rawtcp import MSS, SACK_PERMITTED, WINDOW_SCALE, RawTcp, timestamps, toa
 from lib.segments import full_payload
 
@@ -41,6 +41,28 @@ def served(t, family, port=8000, **options):
     family.fullnat(t, port)
     server = t.rs1.peer_server(port, family=family.af, **options)
     return server, t.rs1.capture()
+
+
+class Gate:
+    """Nobody is answered while it is closed: what a server sends before the SYN-ACK has passed the
+    LB is taken there for a former connection's, and comes only when it is sent again."""
+
+    def __init__(self):
+        self.event = threading.Event()
+
+    def handler(self, sock, seen):
+        """Of a server: name the client, then echo."""
+        basics.check(self.event.wait(60 * basics.SCALE), 'the gate stays closed')
+        sock.sendall(greeting(seen.peername))
+        while data := sock.recv(65536):
+            sock.sendall(data)
+
+    def syn(self, peer, *arguments):
+        """peer.syn() with the gate closed; it is open afterwards."""
+        self.event.clear()
+        answer = peer.syn(*arguments)
+        self.event.set()
+        return answer
 
 
 def check_all_named(t, server, capture, clients):
@@ -87,13 +109,14 @@ def test_full_header(t, family):
     data (Fast Open, whose cookie has to go anyway) or without, and on what follows: what must
     stay stays."""
     t.rs1.sysctl('net.ipv4.tcp_fastopen', TAKES_DATA)
-    server, capture = served(t, family, speaks_first=False)
+    gate = Gate()
+    server, capture = served(t, family, handler=gate.handler)
     host = family.raw(t)
     full = TS + bytes((5, 10)) + bytes(8) + MP_CAPABLE + bytes((99, 14)) + bytes(12)
     clients = []
     for early in (b'early', b''):
         peer = RawTcp(host, family.vip, 8000)
-        answer = peer.syn(SYN_OPTIONS + COOKIE + MP_CAPABLE + bytes((99, 4, 0, 0)), early)
+        answer = gate.syn(peer, SYN_OPTIONS + COOKIE + MP_CAPABLE + bytes((99, 4, 0, 0)), early)
         equal(answer.ack, (peer.isn + 1 + len(early)) & 0xffffffff, 'acknowledged with the SYN')
         peer.send('A', full)
         peer.send('PA', full, b'late')
@@ -130,11 +153,11 @@ def test_mptcp(t, family):
     equal(t.lb.fullnat_stats()['conns_without_toa'], 0, 'conns_without_toa')
 
 
-def fast_open(t, family, server_mode, cookie, accepted):
+def fast_open(t, family, gate, server_mode, cookie, accepted):
     """A raw SYN with data; the server takes the data or does not. Returns the client."""
     t.rs1.sysctl('net.ipv4.tcp_fastopen', server_mode)
     peer = RawTcp(family.raw(t), family.vip, 8000)
-    answer = peer.syn(SYN_OPTIONS + cookie, b'early')
+    answer = gate.syn(peer, SYN_OPTIONS + cookie, b'early')
     taken = (answer.ack - peer.isn - 1) & 0xffffffff
     equal(taken, 5 if accepted else 0, f'mode {server_mode:#x}, {cookie}: taken of the data')
     peer.send('A', TS, b'early'[taken:])
@@ -148,8 +171,9 @@ def test_fast_open(t, family):
     """A SYN with data and no cookie, the wish for one, or a cookie, to a server that wants
     none and to one that does: taken at once or not, the client is known."""
     t.rs1.sysctl('net.ipv4.tcp_fastopen', TAKES_DATA)
-    server, capture = served(t, family)
-    clients = [fast_open(t, family, server_mode, cookie, accepted)
+    gate = Gate()
+    server, capture = served(t, family, handler=gate.handler)
+    clients = [fast_open(t, family, gate, server_mode, cookie, accepted)
                for server_mode, accepted in ((TAKES_DATA, True), (WANTS_COOKIES, False))
                for cookie in (b'', COOKIE_REQUEST, COOKIE)]
     for sent in check_all_named(t, server, capture, clients).values():
@@ -162,9 +186,10 @@ def test_fast_open_ack_damaged(t, family):
     """The server has spoken before the handshake's end, and does not get the client's ACK: it
     sends its SYN-ACK again, which comes to the client."""
     t.rs1.sysctl('net.ipv4.tcp_fastopen', TAKES_DATA)
-    server, _ = served(t, family)
+    gate = Gate()
+    server, _ = served(t, family, handler=gate.handler)
     peer = RawTcp(family.raw(t), family.vip, 8000)
-    peer.syn(SYN_OPTIONS, b'early')
+    gate.syn(peer, SYN_OPTIONS, b'early')
     wanted = greeting(peer.own) + b'early'
     peer.expect(lambda p: p.payload_len, what='data')
     peer.send('A', TS, damage=1)
@@ -319,7 +344,7 @@ def test_two_syns_at_once(t, family):
         answer = new.expect(lambda p: p.flags != 'SA', what='an answer to the second SYN')
         equal((answer.flags, answer.ack), ('A', (old.isn + 1) & 0xffffffff), 'answer')
         new.send('R', seq=answer.ack)
-        new.begin_anew(SYN_OPTIONS, challenges=0)
+        new.begin_anew(SYN_OPTIONS, challenges=0, former=old)
         new.send('A', TS)
         wanted = greeting(new.own)
         equal(new.read(len(wanted)), wanted, 'greeting')

@@ -208,6 +208,7 @@ def test_late_fin(t, family):
     port of the client: ip_vs does not take it for one of the new connection."""
     server = RawHost(t.rs1, 'eth0', family.host(77), t.lb, 'inner')
     t.fullnat(8000, family=family, servers=(server.address,))
+    t.lb.sysctl('net.ipv4.vs.fullnat_timeout_synrecv', 300)    # the server is sent no RSTs
     host = family.raw(t)
     for _ in range(20):
         client = RawTcp(host, family.vip, 8000)

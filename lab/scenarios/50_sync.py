@@ -325,6 +325,7 @@ def test_port_reused(t, family):
             servers.of.clear()
             equal(sock.recv(1), b'', 'after the FIN')
             sock.close()
+            until(lambda: not t.client.run('ss -Htan sport = :50000').out, what='its last ACK')
     until(lambda: cluster.second.stat('sync_replaced') == 1, what='sync_replaced')
     equal(cluster.second.held(family), 1, 'ports held')
     cluster.fail_over()

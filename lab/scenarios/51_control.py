@@ -132,7 +132,8 @@ def held(t, family, count, port=8000, first=30000, vip=None, **options):
 
 def unload():
     """Our module is out, so that somebody else has to load it."""
-    run('modprobe -r ip_vs_fullnat')
+    # namespaces of the scenario before may still be going away
+    until(lambda: not run('modprobe -r ip_vs_fullnat', check=False).rc, what='it unloads')
     check(not os.path.exists(MODULE), 'the module is still there')
 
 

@@ -13,6 +13,7 @@ import shutil
 import sys
 
 from lib import *
+from lib import basics
 
 CONF = '/srv/fullnat/keepalived-conf'
 SCRIPTS = '/usr/lib/ipvs-fullnat'
@@ -612,7 +613,7 @@ def test_metrics(t):
 def test_check_from_lip(t, family):
     """It connects from the LIP, below the LIP's ports: a LIP that is all FULLNAT's does not get
     its answers, and a firewall that does not admit the LIP is seen."""
-    command = f'{CONF}/check-from-lip --timeout 1'
+    command = f'{CONF}/check-from-lip --timeout {basics.SCALE:.0f}'
     target = f'{family.lip} {family.rs1} 80'
     lip = family.with_ports(10000, 65535)
     t.fullnat(80, family=family, servers=(family.rs1,), lips=())

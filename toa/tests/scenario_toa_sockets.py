@@ -6,6 +6,7 @@ import ctypes
 import errno
 import mmap
 import os
+import select
 import socket
 import struct
 import sys
@@ -129,6 +130,7 @@ def plain_accept(wire):
                 peer = Peer(wire, dst, port_of(server)).connect(option)
                 address, length = ctypes.create_string_buffer(28), ctypes.c_uint32(room)
                 where = (ctypes.byref(address), ctypes.byref(length)) if room else (None, None)
+                select.select([server], [], [], 10)     # accept() of this socket does not wait
                 fd = LIBC.accept(server.fileno(), *where)
                 with socket.socket(fileno=fd) as conn:
                     if room == 28:
@@ -156,6 +158,7 @@ def reuseport(wire):
         for port in range(51000, 51020):
             peer = Peer(wire, dst, port_of(first)).connect(toa(kind, client, port))
             peers[(told(family, client), port)] = peer
+        wait_for('all connections', lambda: entries() == len(peers))
         took = []
         for server in servers:
             took.append(0)
@@ -168,6 +171,7 @@ def reuseport(wire):
                 conn.close()
             server.close()
         expect('connections that nobody accepted', list(peers), [])
+        wait_for('table drained', lambda: not entries())
         if sum(map(bool, took)) < 2:
             raise Failed(f'accepted by each listener: {took}')
 

@@ -241,9 +241,12 @@ class RawTcp:
         """The SYN of a host that does not know that its tuple is in use: an ACK that is none
         of its SYN's is answered by an RST, and then by the SYN again (at once; a host waits for
         its timer). Returns how many such ACKs came, `challenges` at most. `former`: the other
-        connection of the tuple, whose ACKs that are late are not meant for this one."""
+        connection of the tuple, whose ACKs and SYN-ACKs that are late are not meant for this one."""
         def answers(packet):
-            return packet.flags in ('SA', 'RA') or packet.flags == 'A' and (
+            if packet.flags == 'SA':
+                return (not former or former.isn == self.isn or
+                        packet.ack != (former.isn + 1) & 0xffffffff)
+            return packet.flags == 'RA' or packet.flags == 'A' and (
                 not former or packet.seq == former.ack)
 
         for number in range(challenges + 1):

@@ -46,7 +46,7 @@ def udp_socket(host, family, port=0, source=None):
 def ask_udp(sock, where, data, again=1):
     """Send, and return the answer, which must come from there. again: how often to send at
     the most, for datagrams that are lost while a path's MTU is being learnt."""
-    sock.settimeout(10 * basics.SCALE if again == 1 else 1)
+    sock.settimeout((10 if again == 1 else 1) * basics.SCALE)
     for left in reversed(range(again)):
         try:
             sock.sendto(data, where)
