@@ -150,7 +150,9 @@ unsigned int toa_table_max(void);
 
 /* toa_conn.c: what happens to a connection */
 void toa_conn_wire(const struct sock *sk, struct toa_client *wire);
-void toa_conn_new(struct sock *sk, const struct sk_buff *skb);
+void toa_conn_child(struct sock *child, struct sk_buff *skb);
+void toa_conn_established(struct sock *sk, int bpf_op, struct sk_buff *skb);
+bool toa_conn_may_have_client(const struct sock *sk);
 void toa_conn_peername(const struct sock *sk, struct sockaddr *uaddr);
 int toa_conn_nat64_client(struct sock *sk, struct toa_client *client);
 
@@ -161,6 +163,10 @@ bool toa_mptcp_client(const struct sock *msk, struct toa_client *client);
 /* toa_sockopt.c: NAT64 clients, by getsockopt() */
 int toa_sockopt_init(void);
 void toa_sockopt_exit(void);
+
+/* toa_tracepoint.c: when a socket is destroyed */
+int toa_tracepoint_init(void);
+void toa_tracepoint_exit(void);
 
 /* toa_hooks.c: where the kernel tells us */
 int toa_hooks_init(unsigned int maxactive);

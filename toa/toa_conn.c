@@ -4,8 +4,10 @@
  * that did it is read, judged and remembered; when somebody asks for the name of
  * its peer, the remembered client is the answer.
  */
+#include <linux/bpf.h>
 #include <linux/in.h>
 #include <linux/in6.h>
+#include <linux/net.h>
 #include <linux/tcp.h>
 #include <net/inet_sock.h>
 #include <net/ipv6.h>
@@ -73,7 +75,7 @@ static enum toa_stat toa_conn_store(const struct sock *sk, const struct toa_clie
  *
  * Softirq, or process context with softirqs off.
  */
-void toa_conn_new(struct sock *sk, const struct sk_buff *skb)
+static void toa_conn_new(struct sock *sk, const struct sk_buff *skb)
 {
 	struct net *net = sock_net(sk);
 	struct toa_client client, wire;
@@ -105,6 +107,38 @@ void toa_conn_new(struct sock *sk, const struct sk_buff *skb)
 		toa_count(net, TOA_STAT_MALFORMED);
 	else if (verdict == TOA_BELIEVED)
 		toa_count(net, TOA_STAT_ABSENT);
+}
+
+/* A listener has a child, locked. As toa_conn_new(). */
+void toa_conn_child(struct sock *child, struct sk_buff *skb)
+{
+	if (child->sk_state == TCP_SYN_RECV)
+		toa_conn_new(child, skb);
+}
+
+/* Simultaneous open ends as if the other side had begun. RCU frees a struct socket. */
+static bool toa_conn_is_connecting(const struct sock *sk)
+{
+	const struct socket *sock = READ_ONCE(sk->sk_socket);
+
+	return sock && READ_ONCE(sock->state) == SS_CONNECTING;
+}
+
+/* A connection is established, as @bpf_op says, by @skb if there is one. As toa_conn_new(). */
+void toa_conn_established(struct sock *sk, int bpf_op, struct sk_buff *skb)
+{
+	if (bpf_op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB || toa_conn_is_connecting(sk))
+		toa_table_forget(sk);
+	else if (skb && rcu_access_pointer(tcp_sk(sk)->fastopen_rsk))
+		toa_conn_new(sk, skb);
+}
+
+/* Is a client known? TCP's socket has its entry before anybody has the socket. Any context. */
+bool toa_conn_may_have_client(const struct sock *sk)
+{
+	if (sk->sk_protocol == IPPROTO_MPTCP)
+		return toa_mptcp_may_have_client(sk);
+	return sk->sk_protocol == IPPROTO_TCP && toa_table_has(sk);
 }
 
 static bool toa_conn_client(const struct sock *sk, struct toa_client *client)

@@ -6,7 +6,7 @@
  *	a listener has a new child	entry of tcp_child_process(), by ftrace
  *	a connection is established	entry of tcp_init_transfer(), by ftrace
  *	somebody asks for an address	return of inet_getname() and inet6_getname(), by kretprobe
- *	a socket is destroyed		tracepoint tcp_destroy_sock
+ *	a socket is destroyed		tracepoint tcp_destroy_sock (toa_tracepoint.c)
  *
  * The first two are no kprobes, because one kprobe's handler that interrupts another's
  * is skipped, and connections arrive in softirq at any moment. The third may be
@@ -14,12 +14,10 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/bpf.h>
 #include <linux/ftrace.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/net.h>
-#include <linux/tracepoint.h>
 #include <linux/workqueue.h>
 
 #include "toa.h"
@@ -39,16 +37,7 @@ static void notrace toa_on_child(unsigned long ip, unsigned long parent_ip,
 	struct sock *child = (struct sock *)toa_ftrace_argument(fregs, 1);
 	struct sk_buff *skb = (struct sk_buff *)toa_ftrace_argument(fregs, 2);
 
-	if (child->sk_state == TCP_SYN_RECV)
-		toa_conn_new(child, skb);
-}
-
-/* Simultaneous open ends as if the other side had begun. RCU frees a struct socket. */
-static bool toa_is_connecting(const struct sock *sk)
-{
-	const struct socket *sock = READ_ONCE(sk->sk_socket);
-
-	return sock && READ_ONCE(sock->state) == SS_CONNECTING;
+	toa_conn_child(child, skb);
 }
 
 /*
@@ -64,10 +53,7 @@ static void notrace toa_on_init_transfer(unsigned long ip, unsigned long parent_
 	int bpf_op = toa_ftrace_argument(fregs, 1);
 	struct sk_buff *skb = (struct sk_buff *)toa_ftrace_argument(fregs, 2);
 
-	if (bpf_op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB || toa_is_connecting(sk))
-		toa_table_forget(sk);
-	else if (skb && rcu_access_pointer(tcp_sk(sk)->fastopen_rsk))
-		toa_conn_new(sk, skb);
+	toa_conn_established(sk, bpf_op, skb);
 }
 
 struct toa_traced {
@@ -141,25 +127,21 @@ struct toa_getname {
 static struct socket *toa_canary;
 static bool toa_canary_seen;
 
-/*
- * There are maxactive instances for all of the host, and who keeps his own socket locked keeps
- * its callers in getname(). So a socket without a client must not cost one: TCP's has its entry
- * before anybody has the socket. Nor must a namespace whose root can make clients for himself
- * cost them all.
- */
-static bool toa_may_have_client(const struct sock *sk)
-{
-	if (sk->sk_protocol == IPPROTO_MPTCP)
-		return toa_mptcp_may_have_client(sk);
-	return sk->sk_protocol == IPPROTO_TCP && toa_table_has(sk);
-}
-
 static atomic_t toa_calls_of_others = ATOMIC_INIT(0);	/* of namespaces but the initial one */
 static atomic_long_t toa_calls_refused = ATOMIC_LONG_INIT(0);
 static unsigned int toa_calls_max = INT_MAX;	/* maxactive, once the kernel has it */
 
-static bool toa_call_begins(const struct net *net)
+/*
+ * There are maxactive instances for all of the host, and who keeps his own socket locked keeps
+ * its callers in getname(). So a socket without a client must not cost one, nor must a namespace
+ * whose root can make clients for himself cost them all.
+ */
+static bool toa_call_begins(const struct sock *sk)
 {
+	const struct net *net = sock_net(sk);
+
+	if (!toa_conn_may_have_client(sk))
+		return false;
 	if (toa_share_take(net, &toa_calls_of_others, &toa_net(net)->calls, toa_calls_max))
 		return true;
 	atomic_long_inc(&toa_calls_refused);
@@ -179,8 +161,7 @@ static int toa_on_getname(struct kretprobe_instance *ri, struct pt_regs *regs)
 
 	if (sock == toa_canary)
 		WRITE_ONCE(toa_canary_seen, true);
-	if (!peer || current->flags & PF_KTHREAD || !sk || !toa_may_have_client(sk) ||
-	    !toa_call_begins(sock_net(sk)))
+	if (!peer || current->flags & PF_KTHREAD || !sk || !toa_call_begins(sk))
 		return 1;	/* no interest in the return */
 	call->sk = sk;
 	call->uaddr = (struct sockaddr *)regs_get_kernel_argument(regs, 1);
@@ -276,41 +257,6 @@ unsigned long toa_hooks_missed_probes(void)
 	for (i = 0; i < ARRAY_SIZE(toa_probes); i++)
 		sum += READ_ONCE(toa_probes[i].kp.nmissed);
 	return sum;
-}
-
-/* Any context up to softirq. */
-static void toa_on_destroy_sock(void *data, struct sock *sk)
-{
-	toa_table_forget(sk);
-}
-
-static struct tracepoint *toa_tracepoint;
-
-static void toa_tracepoint_match(struct tracepoint *tp, void *priv)
-{
-	if (!strcmp(tp->name, "tcp_destroy_sock"))
-		toa_tracepoint = tp;
-}
-
-static int toa_tracepoint_init(void)
-{
-	int err;
-
-	for_each_kernel_tracepoint(toa_tracepoint_match, NULL);
-	if (!toa_tracepoint) {
-		pr_err("cannot use the tracepoint tcp_destroy_sock: this kernel has no such tracepoint\n");
-		return -ENOENT;
-	}
-	err = tracepoint_probe_register(toa_tracepoint, toa_on_destroy_sock, NULL);
-	if (err)
-		pr_err("cannot use the tracepoint tcp_destroy_sock: error %d\n", err);
-	return err;
-}
-
-static void toa_tracepoint_exit(void)
-{
-	tracepoint_probe_unregister(toa_tracepoint, toa_on_destroy_sock, NULL);
-	tracepoint_synchronize_unregister();
 }
 
 /*

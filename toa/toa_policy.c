@@ -112,6 +112,7 @@ void toa_policy_report_stranger(struct net *net, const struct toa_client *wire)
 
 /* The settings of a namespace as text. Process context, like all that follows. */
 
+/* Is there room in the log for what is wrong with a setting of the namespace? */
 bool toa_policy_may_complain(const struct net *net)
 {
 	return net_eq(net, &init_net) || __ratelimit(&toa_complaints_of_others);

@@ -180,21 +180,31 @@ def test_backwards_passed(t, family):
           'clocks of the SYNs')
 
 
-def closed_connection(client, server):
-    """By both, the server first. Returns the server's end, which could send its FIN again."""
-    client.send('S', MSS)
-    syn = until(lambda: server.receive(1), what='the SYN')
+def answered(client, server, syn):
+    """The server answers this SYN of the client's: its end of the connection."""
     end = RawTcp(server, syn.src, syn.sport, sport=8000)
     end.ack = syn.seq + 1
     end.send('SA', MSS)
-    client.synack(client.expect(what='the SYN-ACK'))
+    client.synack(client.expect(lambda p: p.flags == 'SA', what='the SYN-ACK'))
     client.send('A')
     end.expect(lambda p: p.flags == 'A', what='the ACK')
+    return end
+
+
+def close(client, end):
+    """The server's end first."""
     end.send('FA')
     client.expect(lambda p: 'F' in p.flags, what='the FIN')
     client.ack = client.ack + 1 & 0xffffffff
     client.send('FA')
     end.expect(lambda p: 'F' in p.flags, what="the client's FIN")
+
+
+def closed_connection(client, server):
+    """By both, the server first. Returns the server's end, which could send its FIN again."""
+    client.send('S', MSS)
+    end = answered(client, server, until(lambda: server.receive(1), what='the SYN'))
+    close(client, end)
     return end
 
 
@@ -240,18 +250,9 @@ def test_late_end(t, family):
         equal(syn.source, former.remote, f'{late}: source of the next SYN')
         server.send(make_packet(server.address, family.lip,
                                 former.segment(late, seq=former.seq - ('F' in late))))
-        end = RawTcp(server, *former.remote, sport=8000)
-        end.ack = syn.seq + 1
-        end.send('SA', MSS)
-        client.synack(client.expect(lambda p: p.flags == 'SA', what=f'{late}: the SYN-ACK'))
-        client.send('A')
-        end.expect(lambda p: p.flags == 'A', what=f'{late}: the ACK')
+        end = answered(client, server, syn)
         equal(states_of(t, client.sport), ['ESTABLISHED'], f'{late}: state')
-        end.send('FA')
-        client.expect(lambda p: 'F' in p.flags, what=f'{late}: the FIN')
-        client.ack = client.ack + 1 & 0xffffffff
-        client.send('FA')
-        end.expect(lambda p: 'F' in p.flags, what=f"{late}: the client's FIN")
+        close(client, end)
         equal(t.lb.fullnat_stats()['drop_stale_reply'], min(count, 3), f'{late}: drop_stale_reply')
     equal(t.lb.fullnat_stats()['drop_exhausted'], 0, 'drop_exhausted')
 

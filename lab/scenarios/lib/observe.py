@@ -27,7 +27,7 @@ def lost(t):
     """Where packets were dropped, in words, for a scenario that misses one; '' if nowhere."""
     return ', '.join(
         f'{host} {name} {value}' for host in t.hosts
-        for name, value in (tcp_counters(host) | host.counters('ip_vs_fullnat_stats')).items()
+        for name, value in (tcp_counters(host) | host.fullnat_stats()).items()
         if value and re.search('drop_|Drop|Overflow|PAWS|AckSkipped|ReqQFull', name))
 
 
